@@ -1,0 +1,1 @@
+"""The package Kennel's DAGs are written with."""

@@ -1,0 +1,74 @@
+"""What every task has: retries with backoff, a time limit, and a message when it has failed for good."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
+from airflow.sdk import Context, RetryPolicy
+from airflow.sdk.definitions.retry_policy import RetryDecision
+from airflow.sdk.exceptions import AirflowException
+from botocore.exceptions import ClientError
+
+from kennel.config import Classifier
+from kennel.names import Names
+
+# AWS's answers that stay the same however often one asks.
+FINAL_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ValidationException"})
+# How SageMaker's FailureReason starts when the script or its input is at fault, and not the service.
+FINAL_REASONS = ("AlgorithmError", "ClientError")
+
+MESSAGE = """\
+{{ dag.dag_id }}.{{ ti.task_id }} has failed for good in run {{ run_id }}, after try {{ ti.try_number }}.
+
+{{ exception }}
+
+Its log: {{ ti.log_url }}
+"""
+
+
+T = TypeVar("T")
+
+
+class JobFailedError(AirflowException):
+    """A SageMaker job ended otherwise than completed; the message starts with the job's own reason."""
+
+
+class OnlyWhatMayPass(RetryPolicy):
+    """Retry what may pass by itself: throttling, capacity, a service's own errors. A refusal fails at once."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Airflow's question after a failure."""
+        if isinstance(exception, ClientError) and exception.response["Error"]["Code"] in FINAL_CODES:
+            return RetryDecision.fail("AWS refuses the request, and would again")
+        if isinstance(exception, JobFailedError) and str(exception).startswith(FINAL_REASONS):
+            return RetryDecision.fail("the job's own script or input is at fault")
+        return RetryDecision.default()
+
+
+def rendered(value: Callable[[Context], T]) -> T:
+    """A template field that is computed when the task runs: Airflow calls it and puts the result in its place."""
+
+    def render(context: Context, jinja_env: Any) -> T:
+        return value(context)
+
+    return cast(T, render)
+
+
+def task_defaults(classifier: Classifier) -> dict[str, Any]:
+    """A DAG's `default_args`. The time limit is for work in the worker; waiting for a job has the job's own."""
+    return {
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=10),
+        "retry_policy": OnlyWhatMayPass(),
+        "execution_timeout": timedelta(minutes=20),
+        "on_failure_callback": SnsNotifier(
+            target_arn=Names.of(classifier).topic_arn,
+            subject="Kennel: {{ dag.dag_id }}.{{ ti.task_id }} failed",
+            message=MESSAGE,
+        ),
+    }

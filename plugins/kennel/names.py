@@ -1,0 +1,122 @@
+"""Every AWS name and S3 key, derived from the classifier and the run. Nothing else invents a name."""
+
+import datetime
+import hashlib
+from dataclasses import dataclass
+
+from kennel.config import Classifier
+
+TUNING_JOB_LIMIT = 32
+JOB_LIMIT = 63
+VARIANT = "AllTraffic"
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of one classifier in one account and region."""
+
+    classifier: str
+    account_id: str
+    region: str
+
+    @classmethod
+    def of(cls, classifier: Classifier) -> "Names":
+        """The names of a configured classifier."""
+        return cls(classifier.name, classifier.environment.account_id, classifier.region)
+
+    @property
+    def stack(self) -> str:
+        """The CloudFormation stack, and the stem of what it makes."""
+        return f"kennel-{self.classifier}"
+
+    @property
+    def endpoint(self) -> str:
+        """The SageMaker endpoint."""
+        return self.stack
+
+    @property
+    def endpoint_arn(self) -> str:
+        """The endpoint's ARN."""
+        return f"arn:aws:sagemaker:{self.region}:{self.account_id}:endpoint/{self.endpoint}"
+
+    @property
+    def function(self) -> str:
+        """The Lambda function."""
+        return self.stack
+
+    @property
+    def package_group(self) -> str:
+        """The SageMaker model package group."""
+        return self.stack
+
+    @property
+    def bucket(self) -> str:
+        """The one bucket."""
+        return f"{self.stack}-{self.account_id}-{self.region}"
+
+    @property
+    def topic_arn(self) -> str:
+        """The SNS topic that hears of failures."""
+        return f"arn:aws:sns:{self.region}:{self.account_id}:{self.stack}-failures"
+
+    def role_arn(self, part: str) -> str:
+        """The role of one part: `sagemaker`, `lambda`, `airflow` or `ec2`."""
+        return f"arn:aws:iam::{self.account_id}:role/{self.stack}-{part}"
+
+    @property
+    def scalable_target(self) -> str:
+        """The endpoint's only variant, as Application Auto Scaling names it."""
+        return f"endpoint/{self.endpoint}/variant/{VARIANT}"
+
+    def uri(self, key: str) -> str:
+        """`s3://<bucket>/<key>`."""
+        return f"s3://{self.bucket}/{key}"
+
+    @property
+    def datasets(self) -> str:
+        """The key prefix of all photos."""
+        return f"datasets/{self.classifier}/"
+
+    def snapshot(self, version: str) -> str:
+        """The key prefix of a snapshot."""
+        return f"snapshots/{self.classifier}/{version}/"
+
+    def embeddings(self, version: str, backbone: str) -> str:
+        """The key prefix of a snapshot's vectors."""
+        return f"embeddings/{self.classifier}/{version}-{backbone}/"
+
+    def embed_job(self, version: str, backbone: str) -> str:
+        """The job that makes them: the same for every run over the same photos, so it is found, not repeated."""
+        return f"{self.classifier}-embed-{version}-{backbone.replace('_', '-')}"
+
+    def run(self, moment: datetime.datetime, run_id: str) -> str:
+        """`dogs-20261122t030000-3fa9c1`: the same on every retry of an Airflow run, and no other run's."""
+        digest = hashlib.sha256(f"{self.classifier} {run_id}".encode()).hexdigest()[:6]
+        return f"{self.classifier}-{moment.astimezone(datetime.UTC):%Y%m%dt%H%M%S}-{digest}"
+
+    def run_key(self, run: str, part: str = "") -> str:
+        """The key prefix of what one run made, or of one part of it."""
+        return f"runs/{self.classifier}/{run}/{part + '/' if part else ''}"
+
+
+def code(digest: str) -> str:
+    """The key prefix of the published `ml/`, by content."""
+    return f"code/{digest}/"
+
+
+def weights(backbone: str) -> str:
+    """The key of a backbone's ImageNet weights."""
+    return f"weights/{backbone}.pth"
+
+
+def fit(name: str, limit: int = JOB_LIMIT, attempt: int = 1) -> str:
+    """A job's name within its API's limit; `-r2` is the next attempt after a real failure.
+
+    A long classifier name is cut, the date and the digest after it never are.
+    """
+    suffix = f"-r{attempt}" if attempt > 1 else ""
+    excess = len(name) - (limit - len("-r99"))
+    if excess > 0:
+        classifier, _, rest = name.partition("-")
+        name = f"{classifier[:-excess]}-{rest}"
+    return name + suffix

@@ -1,0 +1,156 @@
+"""SageMaker jobs that survive Airflow, and that Airflow stops: tuning, training and processing alike.
+
+The provider's operators start a second job on a retry, leave jobs running when a task is cleared, marked failed or
+timed out, and give up after a default time that knows nothing of the job's own limit. Here a job's name comes from the
+run, so before creating one the operator looks whether it is there: in progress, it is adopted; completed, it is
+used; failed or stopped, the next attempt's name is taken.
+"""
+
+import datetime
+from typing import Any, ClassVar, NoReturn
+
+from airflow.providers.amazon.aws.operators.sagemaker import (
+    SageMakerBaseOperator,
+    SageMakerProcessingOperator,
+    SageMakerTrainingOperator,
+    SageMakerTuningOperator,
+    serialize,
+)
+from airflow.providers.amazon.aws.utils import validate_execute_complete_event
+from airflow.sdk import Context
+from botocore.exceptions import ClientError
+
+from kennel import names, registry
+from kennel.defaults import JobFailedError
+from kennel.triggers.jobs import KINDS, JobTrigger, Kind
+
+# Beyond a job's own limit: what SageMaker takes to find the instance, and to stop the job at its limit.
+PATIENCE = datetime.timedelta(hours=1)
+
+
+class _Job(SageMakerBaseOperator):
+    """What the three kinds of jobs share. Subclasses say how their API calls things."""
+
+    job_type: ClassVar[str]
+    name_limit: ClassVar[int] = names.JOB_LIMIT
+
+    check_interval: int
+    job_name: str | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Find the run's job or create it, then wait for it in the triggerer."""
+        self.job_name, job = self._claim()
+        if job is None:
+            self.config[self._kind.name_member] = self.job_name
+            self.preprocess_config()
+            self.log.info("Creating %s job %s", self.job_type, self.job_name)
+            getattr(self.hook.conn, f"create_{self._kind.noun}")(**self.config)
+        elif job[self._kind.status_member] == "Completed":
+            self.log.info("Using %s job %s, which has completed", self.job_type, self.job_name)
+            return self._result(job)
+        else:
+            self.log.info("Adopting %s job %s, which is in progress", self.job_type, self.job_name)
+        return self._wait(self.job_name)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the job's description, or fail with its own reason. A job that outlasted our patience is stopped."""
+        end = validate_execute_complete_event(event)
+        self.job_name = end["job_name"]
+        if end["status"] == "timeout":
+            self.on_kill()
+        if end["status"] != "success":
+            raise JobFailedError(f"{end['message']} ({self.job_type} job {self.job_name} {end['status']})")
+        return self._result(self._describe(end["job_name"]))
+
+    def on_kill(self) -> None:
+        """Stop the job that this task created or adopted."""
+        if self.job_name is None:
+            return
+        try:
+            getattr(self.hook.conn, f"stop_{self._kind.noun}")(**{self._kind.name_member: self.job_name})
+        except ClientError as error:
+            self.log.info("%s job %s was not stopped: %s", self.job_type, self.job_name, error)
+
+    def max_runtime(self) -> datetime.timedelta:
+        """How long the job may take by its own limits."""
+        return datetime.timedelta(seconds=self.config["StoppingCondition"]["MaxRuntimeInSeconds"])
+
+    @property
+    def _kind(self) -> Kind:
+        return KINDS[self.job_type]
+
+    def _claim(self) -> tuple[str, dict[str, Any] | None]:
+        """The first attempt's name that has not failed, with its job if there is one."""
+        base = self.config[self._kind.name_member]
+        attempt = 1
+        while True:
+            name = names.fit(base, self.name_limit, attempt)
+            job = self._describe(name)
+            if not job or job[self._kind.status_member] in ("InProgress", "Completed"):
+                return name, job
+            self.log.info("%s job %s is %s; taking the next name", self.job_type, name, job[self._kind.status_member])
+            attempt += 1
+
+    def _describe(self, name: str) -> dict[str, Any]:
+        """The job, or an empty dict when there is none of that name."""
+        try:
+            return dict(getattr(self.hook.conn, f"describe_{self._kind.noun}")(**{self._kind.name_member: name}))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in registry.MISSING:
+                return {}
+            raise
+
+    def _result(self, job: dict[str, Any]) -> dict[str, Any]:
+        return {self.job_type: serialize(job)}
+
+    def _wait(self, name: str) -> NoReturn:
+        """Defer. The trigger's patience is longer than the job's own limit, so it is the job that ends first."""
+        patience = self.max_runtime() + PATIENCE
+        self.defer(
+            trigger=JobTrigger(
+                job_name=name,
+                job_type=self.job_type,
+                waiter_delay=self.check_interval,
+                waiter_max_attempts=int(patience.total_seconds()) // self.check_interval,
+                aws_conn_id=self.aws_conn_id,
+                region_name=self.region_name,
+                verify=self.verify,
+                botocore_config=self.botocore_config,
+            ),
+            method_name="execute_complete",
+        )
+
+
+class ProcessingJobOperator(_Job, SageMakerProcessingOperator):
+    """Run a processing job; XCom is `{"Processing": description}`."""
+
+    job_type = "Processing"
+
+
+class TrainingJobOperator(_Job, SageMakerTrainingOperator):
+    """Run a training job; XCom is `{"Training": description}`."""
+
+    job_type = "Training"
+
+
+class TuningJobOperator(_Job, SageMakerTuningOperator):
+    """Run a tuning job; XCom is `{"Tuning": description}`. One without a best trial fails."""
+
+    job_type = "Tuning"
+    name_limit = names.TUNING_JOB_LIMIT
+
+    def max_runtime(self) -> datetime.timedelta:
+        """Every trial's limit, as many after one another as the parallel ones leave."""
+        limits = self.config["HyperParameterTuningJobConfig"]["ResourceLimits"]
+        rounds: int = -(-limits["MaxNumberOfTrainingJobs"] // limits["MaxParallelTrainingJobs"])
+        trial: int = self.config["TrainingJobDefinition"]["StoppingCondition"]["MaxRuntimeInSeconds"]
+        return rounds * datetime.timedelta(seconds=trial)
+
+    def _result(self, job: dict[str, Any]) -> dict[str, Any]:
+        """SageMaker also calls a tuning job completed in which no trial was."""
+        if "BestTrainingJob" not in job:
+            raise JobFailedError(
+                f"AlgorithmError: tuning job {self.job_name} has no best trial ({job['TrainingJobStatusCounters']}): "
+                "look at its trials' logs, and whether they print the objective"
+            )
+        return super()._result(job)

@@ -1,0 +1,110 @@
+"""What the model registry knows: which model serves, which is the champion, and whether a new one may follow."""
+
+import datetime
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from kennel import names
+from kennel.config import Evaluate
+from kennel.names import Names
+
+MISSING = ("ResourceNotFound", "ValidationException")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A registered model: the package and what `register` wrote down of its run."""
+
+    arn: str
+    status: str
+    image: str
+    model_data: str
+    metadata: dict[str, str]
+
+    @property
+    def run(self) -> str:
+        """The run that made it."""
+        return self.metadata["run"]
+
+    @property
+    def cutoff(self) -> datetime.datetime:
+        """The moment up to which it knows photos."""
+        return datetime.datetime.fromisoformat(self.metadata["cutoff"])
+
+
+def package(client: Any, arn: str) -> Package:
+    """Look one up by ARN."""
+    found = client.describe_model_package(ModelPackageName=arn)
+    container = found["InferenceSpecification"]["Containers"][0]
+    return Package(
+        arn=found["ModelPackageArn"],
+        status=found["ModelApprovalStatus"],
+        image=container["Image"],
+        model_data=container["ModelDataUrl"],
+        metadata=found.get("CustomerMetadataProperties", {}),
+    )
+
+
+def packages(client: Any, group: str, **filters: Any) -> Iterator[Package]:
+    """The packages of a group that Kennel registered, newest first; none when there is no such group yet."""
+    pages = client.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending", **filters
+    )
+    try:
+        for page in pages:
+            for summary in page["ModelPackageSummaryList"]:
+                found = package(client, summary["ModelPackageArn"])
+                if "run" in found.metadata:
+                    yield found
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in MISSING:
+            raise
+
+
+def in_service(client: Any, at: Names) -> Package | None:
+    """The package that the endpoint serves, or None when there is no endpoint or its model is not of the registry."""
+    try:
+        endpoint = client.describe_endpoint(EndpointName=at.endpoint)
+        config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in MISSING:
+            raise
+        return None
+    served = config["ProductionVariants"][0]["ModelName"]
+    return next((found for found in packages(client, at.package_group) if names.fit(found.run) == served), None)
+
+
+def objection(report: dict[str, Any], version: str, champion: Package | None, rules: Evaluate) -> str | None:
+    """Why a model may not be registered, or None.
+
+    Below the least top-1 it may not; nor when it is worse than the champion by more than the tolerance on the same
+    snapshot. On another snapshot the two figures are of different photos and are not compared.
+    """
+    top1 = report["top1"]
+    if top1 < rules.minimum_top1:
+        return f"top-1 {top1:.3f} is below evaluate.minimum_top1 = {rules.minimum_top1}"
+    if champion is None or champion.metadata["snapshot"] != version:
+        return None
+    best = float(champion.metadata["top1"])
+    if top1 < best - rules.tolerance:
+        return (
+            f"top-1 {top1:.3f} is more than {rules.tolerance} below the {best:.3f} of the champion {champion.run} "
+            "on the same photos"
+        )
+    return None
+
+
+def newest(found: Iterable[Package]) -> Package | None:
+    """The one that knows the latest photos; of equals the first."""
+    return max(found, key=lambda candidate: candidate.cutoff, default=None)
+
+
+def read_report(client: Any, at: Names, run: str) -> dict[str, Any]:
+    """The evaluation report of a run."""
+    body = client.get_object(Bucket=at.bucket, Key=f"{at.run_key(run, 'evaluation')}report.json")["Body"]
+    report: dict[str, Any] = json.load(body)
+    return report

@@ -1,0 +1,8 @@
+"""Pure functions from settings and names to the request body of one AWS API call."""
+
+from kennel.config import Classifier
+
+
+def tags(classifier: Classifier) -> list[dict[str, str]]:
+    """What every resource is tagged with, so that its costs can be told apart."""
+    return [{"Key": "kennel:classifier", "Value": classifier.name}]
