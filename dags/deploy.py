@@ -25,6 +25,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, Context, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+
 from kennel import registry
 from kennel.config import ROOT, load
 from kennel.defaults import rendered, task_defaults

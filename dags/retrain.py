@@ -35,6 +35,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, Context, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
 from kennel import registry
 from kennel.config import ROOT, load
 from kennel.defaults import rendered, task_defaults

@@ -1,0 +1,70 @@
+# Everything runs in one locked environment, .venv, which uv makes. Each target brings it up to date first.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo down test lint environment
+.DELETE_ON_ERROR:
+
+UV_VERSION := 0.13.9
+UV := $(if $(shell uv --version 2>/dev/null),uv,.uv/bin/uv)
+RUN := $(UV) run --frozen --no-sync
+PYTHON_MISSING := Kennel needs Python 3.11: install python3.11 and python3.11-venv, or put python3.11 on the PATH.
+
+export UV_PYTHON := 3.11
+export UV_PYTHON_DOWNLOADS := never
+# A person's own settings for other work would change what a test or the demo does.
+unexport PYTHONHOME PYTHONPATH UV_PROJECT_ENVIRONMENT VIRTUAL_ENV
+unexport $(filter-out KENNEL_HOME KENNEL_PHOTOS,$(filter AIRFLOW% AWS_% KENNEL_%,$(.VARIABLES)))
+
+help: ## say what there is
+	@sed -n 's/^\([a-z0-9. -]*\):.*## /\1\t/p' Makefile | expand --tabs=48
+
+demo: environment ## train, deploy and ask a dog breed classifier on this machine
+	@$(RUN) kennel demo
+
+down: environment ## stop what the demo has left running
+	@$(RUN) kennel down
+
+test: environment ## all tests
+	@$(RUN) pytest
+
+test-unit test-localaws test-dags test-e2e: test-%: environment ## the tests of one layer
+	@$(RUN) pytest tests/$*
+
+lint: environment ## ruff and mypy
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+
+environment: $(filter .uv/bin/uv,$(UV)) ## .venv as uv.lock has it
+	@$(UV) python find $(UV_PYTHON) >/dev/null 2>&1 || { echo "$(PYTHON_MISSING)" >&2; exit 1; }
+	@$(UV) sync --frozen --quiet --check 2>/dev/null || $(UV) sync --frozen
+
+.uv/bin/uv:
+	@for python in python3.11 python3; do \
+		$$python -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && break; \
+		python=; \
+	done; \
+	[ -n "$$python" ] || { echo "$(PYTHON_MISSING)" >&2; exit 1; }; \
+	$$python -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# Kept once made: the database knows only the passwords it was made with. They stand in URLs and on command lines, so
+# they are base64 without its two signs.
+.env: ## passwords and keys for docker compose, and the local AWS as where it works
+	@key() { head -c 32 /dev/urandom | base64 | tr '+/' 'az'; }; \
+	umask 077; \
+	{ \
+		echo '# Passwords and keys, made here; nobody else has them. AIRFLOW_ADMIN_PASSWORD is the one to log in with.'; \
+		for name in AIRFLOW_ADMIN_PASSWORD AIRFLOW_FERNET_KEY AIRFLOW_JWT_SECRET AIRFLOW_SECRET_KEY \
+			POSTGRES_PASSWORD REDIS_PASSWORD; do echo "$$name=$$(key)"; done; \
+		echo; \
+		echo '# The local AWS. To work on AWS, replace all that follows by KENNEL_ACCOUNT_ID and AWS_DEFAULT_REGION of'; \
+		echo '# your own and, unless the machine is an EC2 instance with a role, AWS_ACCESS_KEY_ID and'; \
+		echo '# AWS_SECRET_ACCESS_KEY of somebody who may assume the role kennel-dogs-airflow.'; \
+		echo COMPOSE_PROFILES=local; \
+		echo KENNEL_ACCOUNT_ID=000000000000; \
+		echo AWS_DEFAULT_REGION=us-east-1; \
+		echo AWS_ENDPOINT_URL=http://172.30.66.10:4566; \
+		echo KENNEL_ALLOWED_HOSTS=172.30.66.10:4566; \
+		echo KENNEL_BACKBONE=efficientnet_lite0; \
+		echo KENNEL_POLL_SECONDS=1; \
+	} >$@

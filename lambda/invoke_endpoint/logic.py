@@ -1,0 +1,135 @@
+"""From a request to predictions; knows nothing of how Lambda was called."""
+
+import base64
+import json
+import math
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from .config import Settings
+from .endpoint import FAILED, Runtime
+from .errors import BadRequestError, EndpointError, PhotoTooLargeError, UnreadableImageError, UnsupportedTypeError
+from .fetch import MAX_BYTES, MAX_SECONDS, fetch
+
+DEFAULT_TOP_K = 5
+IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+# Images all right, of types the endpoint does not take: GIF, WebP, BMP, TIFF.
+OTHER_IMAGES = (b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+
+
+class Prediction(TypedDict):
+    """One class and how sure the model is of it."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a caller asks: about the photo at `url`, or about `image` (base64), one of which is set."""
+
+    url: str | None
+    image: str | None
+    top_k: int | None
+
+    @classmethod
+    def parse(cls, document: object) -> "Request":
+        """Raises BadRequestError saying what is wrong with the document."""
+        if not isinstance(document, dict):
+            raise BadRequestError('the input must be a JSON object such as {"url": "https://example.com/dog.jpg"}')
+        url, image, top_k = (document.get(key) for key in ("url", "image", "top_k"))
+        if bool(url) == bool(image):
+            raise BadRequestError("the input must have either `url`, a photo's https address, or `image`, its base64")
+        if not isinstance(url or image, str):
+            raise BadRequestError("`url` and `image` must be text")
+        if top_k is not None and (type(top_k) is not int or top_k < 1):  # a bool is an int, but no number of classes
+            raise BadRequestError("`top_k` must be a whole number from 1 to the number of classes")
+        return cls(url or None, image or None, top_k)
+
+    @property
+    def source(self) -> str:
+        """Where the photo comes from, fit for a log: presigned addresses carry their secret in the query string."""
+        if self.url is None:
+            return "image"
+        return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", self.url, maxsplit=1)[0])[:500]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """`result` is the endpoint's answer as it came; `facts` are for the log."""
+
+    scores: list[float]
+    predictions: list[Prediction]
+    result: str
+    facts: dict[str, Any] = field(repr=False)
+
+
+def classify(request: Request, settings: Settings, runtime: Runtime, seconds: float) -> Classification:
+    """Fetches or decodes the photo and asks the endpoint, in at most `seconds`; raises InvocationError."""
+    started = time.monotonic()
+    photo = (
+        decode(request.image)
+        if request.image is not None
+        else fetch(request.url or "", settings.allowed_hosts, min(MAX_SECONDS, seconds))
+    )
+    content_type = image_type(photo)
+    fetched = time.monotonic()
+    result = runtime.invoke(settings, photo, content_type, max(seconds - (fetched - started), 0.1))
+    answered = time.monotonic()
+    scores, labels = read_scores(result)
+    if request.top_k is not None and request.top_k > len(labels):
+        raise BadRequestError(f"`top_k` must be a whole number from 1 to {len(labels)}, the number of classes")
+    facts = {
+        "photo_bytes": len(photo),
+        "photo_type": content_type,
+        "photo_milliseconds": round((fetched - started) * 1000),
+        "endpoint_milliseconds": round((answered - fetched) * 1000),
+    }
+    return Classification(scores, rank(scores, labels)[: request.top_k or DEFAULT_TOP_K], result, facts)
+
+
+def decode(image: str) -> bytes:
+    """The bytes of a base64 text, in one line or wrapped."""
+    text = "".join(image.split())
+    if len(text) * 3 // 4 - text[-2:].count("=") > MAX_BYTES:
+        raise PhotoTooLargeError(f"the photo is larger than {MAX_BYTES // 2**20} MiB")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise BadRequestError("`image` must be the base64 of a JPEG or PNG file") from error
+
+
+def image_type(photo: bytes) -> str:
+    """The media type that the first bytes tell, whatever the sender called it."""
+    for magic, media_type in IMAGE_TYPES.items():
+        if photo.startswith(magic):
+            return media_type
+    if photo.startswith(OTHER_IMAGES):
+        raise UnsupportedTypeError("the photo is not a JPEG or PNG image", first_bytes=photo[:16].hex())
+    raise UnreadableImageError("the photo cannot be read: it is broken, or not an image", first_bytes=photo[:16].hex())
+
+
+def read_scores(result: str) -> tuple[list[float], list[str]]:
+    """Scores and labels of the one photo in `{"scores": [[...]], "labels": [...]}`; raises EndpointError."""
+    try:
+        answer = json.loads(result)
+        [row], labels = answer["scores"], answer["labels"]
+        scores = [float(score) for score in row]
+        if not scores or len(scores) != len(labels) or not all(map(math.isfinite, scores)):
+            raise ValueError(f"{len(scores)} scores for {len(labels)} labels, or a score that is no number")
+        return scores, [str(label) for label in labels]
+    except (ValueError, TypeError, KeyError) as error:
+        raise EndpointError(FAILED, cause=repr(error), answer=result[:500]) from error
+
+
+def rank(scores: list[float], labels: list[str]) -> list[Prediction]:
+    """All classes with the softmax of their scores, best first."""
+    highest = max(scores)
+    weights = [math.exp(score - highest) for score in scores]  # the highest is 1, so nothing overflows
+    total = sum(weights)
+    predictions = [
+        Prediction(label=label, probability=weight / total) for label, weight in zip(labels, weights, strict=True)
+    ]
+    return sorted(predictions, key=lambda prediction: -prediction["probability"])

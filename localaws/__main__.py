@@ -1,0 +1,106 @@
+"""The command line: `python -m localaws --port 4566 --home DIR`."""
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from localaws.cloud import Cloud
+from localaws.home import StartError, hold, root_key
+from localaws.store import Store
+
+HOST = "127.0.0.1"
+ACCOUNT_ID = "000000000000"
+REGION = "us-east-1"
+# The caller's own AWS must not reach into this one, nor into what it starts.
+NOT_INHERITED = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "SERVICES",
+)
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT. Exit status 2, with one line on stderr, when it cannot start."""
+    options = argparse.ArgumentParser(prog="python -m localaws", description="An AWS account on this machine.")
+    options.add_argument("--port", type=int, default=4566, help="port on 127.0.0.1; 0 takes a free one (%(default)s)")
+    options.add_argument("--home", type=Path, default=os.environ.get("LOCALAWS_HOME"), help="where it keeps its files")
+    chosen = options.parse_args()
+    if chosen.home is None:
+        options.error("say where to keep files: --home DIR, or LOCALAWS_HOME")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
+    try:
+        start(chosen.port, chosen.home.absolute())
+    except StartError as error:
+        print(f"localaws: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def start(port: int, home: Path) -> None:
+    """Take the directory and the port, then serve. Raises StartError when either is taken."""
+    hold(home)
+    root = root_key(home)
+    listener = listen(port)
+    region = os.environ.get("AWS_DEFAULT_REGION") or REGION
+    url = f"http://{HOST}:{listener.getsockname()[1]}"
+    cloud = Cloud(Store(home / "localaws.db"), home, url, ACCOUNT_ID, region, root)
+    cloud.directory("tmp")
+    for name in NOT_INHERITED:
+        os.environ.pop(name, None)
+    os.environ.update(environment(cloud, listener.getsockname()[1]))
+    from localaws.server import serve  # MiniStack reads its settings from the environment when it is imported.
+
+    asyncio.run(serve(cloud, listener))
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket on the loopback address. StartError when the port is taken or not allowed."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise StartError(
+            f"cannot listen on {HOST}:{port} ({error}); choose another with --port, or --port 0"
+        ) from error
+    return listener
+
+
+def environment(cloud: Cloud, port: int) -> Mapping[str, str]:
+    """MiniStack's settings: authentication on, everything kept under home, nothing but the one port opened."""
+    return {
+        "AUTH": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_DEFAULT_REGION": cloud.region,
+        "AWS_ENDPOINT_URL": cloud.url,
+        "AWS_REGION": cloud.region,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "DOCKER_HOST": f"unix://{cloud.home}/no-docker.sock",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "MINISTACK_ACCOUNT_ID": cloud.account_id,
+        "MINISTACK_HOST": "localhost",
+        "MINISTACK_REGION": cloud.region,
+        "PERSIST_STATE": "1",
+        "S3_DATA_DIR": str(cloud.home / "s3"),
+        "S3_PERSIST": "1",
+        "SFTP_ENABLED": "0",
+        "STATE_DIR": str(cloud.home / "state"),
+        "TMPDIR": str(cloud.home / "tmp"),
+        "USE_SSL": "0",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

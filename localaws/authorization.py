@@ -1,0 +1,76 @@
+"""What a caller of our services must be allowed: IAM actions on resource ARNs, decided by MiniStack's evaluator.
+
+The resources are those of the Service Authorization Reference: an operation acts on the ARN of the resource it names,
+listings on `*`, and a request that hands a role to a service needs `iam:PassRole` on that role.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ministack.core.iam_actions import identity_denial_message, request_tag_context
+from ministack.core.iam_evaluator import AuthError, enforce
+
+from localaws.cloud import Cloud, Request
+from localaws.errors import AwsError
+
+# The member that names a resource, and that resource's type in its ARN.
+RESOURCES = {
+    "TrainingJobName": "training-job",
+    "ProcessingJobName": "processing-job",
+    "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
+    "ModelName": "model",
+    "EndpointName": "endpoint",
+    "EndpointConfigName": "endpoint-config",
+    "ModelPackageName": "model-package",
+    "ModelPackageArn": "model-package",
+    "ModelPackageGroupName": "model-package-group",
+    "ResourceArn": "",
+    "ResourceARN": "",
+}
+# Listings of what belongs to one resource; every other List* is of the whole account.
+LISTINGS_OF_ONE = frozenset({"ListTags", "ListTagsForResource", "ListTrainingJobsForHyperParameterTuningJob"})
+
+
+def authorize(cloud: Cloud, access_key_id: str, namespace: str, operation: str, request: Request, body: bytes) -> None:
+    """Raise AccessDeniedException unless the caller may do this operation on all that it names.
+
+    `namespace` is IAM's name of the service. The caller's signature has been checked.
+    """
+    action = f"{namespace}:{operation}"
+    tags = request_tag_context(namespace, action, body, {})
+    for arn in resources(cloud, namespace, operation, request):
+        _require(cloud, access_key_id, action, arn, tags)
+    for role in _passed_roles(request):
+        _require(cloud, access_key_id, "iam:PassRole", role, {"iam:PassedToService": f"{namespace}.amazonaws.com"})
+
+
+def resources(cloud: Cloud, namespace: str, operation: str, request: Request) -> list[str]:
+    """The ARNs that an operation acts on; `*` for one that has no resource."""
+    if namespace == "application-autoscaling" and "ResourceId" in request:
+        return [cloud.arn(namespace, "scalable-target/*")]
+    if operation == "CreateModelPackage" and request.get("ModelPackageGroupName"):
+        group = str(request["ModelPackageGroupName"]).rsplit("/", 1)[-1]
+        return [cloud.arn(namespace, f"model-package/{group}/*")]
+    if operation.startswith("List") and operation not in LISTINGS_OF_ONE:
+        return ["*"]
+    named = [(kind, str(request[member])) for member, kind in RESOURCES.items() if request.get(member)]
+    return [name if name.startswith("arn:") else cloud.arn(namespace, f"{kind}/{name}") for kind, name in named] or [
+        "*"
+    ]
+
+
+def _passed_roles(request: Request) -> Iterator[str]:
+    definitions = [request.get("TrainingJobDefinition"), *(request.get("TrainingJobDefinitions") or [])]
+    for part in (request, *definitions):
+        if isinstance(part, dict):
+            yield from (str(part[member]) for member in ("RoleArn", "ExecutionRoleArn") if part.get(member))
+
+
+def _require(cloud: Cloud, access_key_id: str, action: str, arn: str, context: dict[str, Any]) -> None:
+    service = action.partition(":")[0]
+    denied = enforce(access_key_id, action, service, cloud.region, resource_arn=arn, service_context=context)
+    if isinstance(denied, AuthError):
+        raise AwsError("UnrecognizedClientException", denied.message, 403)
+    if denied:
+        message = identity_denial_message(action, denied.principal_arn, arn, denied.decision == "Deny")
+        raise AwsError("AccessDeniedException", message)

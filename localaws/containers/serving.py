@@ -1,0 +1,214 @@
+"""Serves one model, as SageMaker's PyTorch inference images do: `GET /ping` and `POST /invocations`.
+
+Usage: `python -P serving.py`; it listens on `SAGEMAKER_BIND_TO_PORT` once the model is loaded. The model is in
+`/opt/ml/model` (`SAGEMAKER_BASE_DIR` stands in for `/opt/ml`), the user's functions in `code/$SAGEMAKER_PROGRAM` there
+(`inference.py` unless said otherwise):
+
+    model_fn(model_dir) -> model              once, before the first request is accepted
+    input_fn(body, content_type) -> data      body: str for application/json and text/csv, else bytearray
+    predict_fn(data, model) -> prediction
+    output_fn(prediction, accept) -> str or bytes, or (str or bytes, content type)
+    transform_fn(model, body, content_type, accept)   in place of the last three
+
+Each may take one argument more, the context, and each has a default but `transform_fn`. An exception answers with its
+`status_code` attribute, 500 without one. Calls are made one at a time, as by one worker of the image's model server.
+`code/requirements.txt` is not installed: the process runs in the environment that started it.
+
+The contract is that of https://github.com/aws/sagemaker-pytorch-inference-toolkit. Standard library only, and torch or
+NumPy only where a default needs them: nothing here adds to the seconds that importing torch takes.
+"""
+
+import importlib
+import io
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from inspect import signature
+from pathlib import Path
+from socketserver import ThreadingTCPServer
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
+NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
+
+Transform = Callable[[bytearray, str, str], tuple[bytes, str]]
+
+
+class RequestError(Exception):
+    """A request that the default functions cannot read or answer."""
+
+    def __init__(self, status_code: int, message: str) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+
+
+def default_model_fn(model_dir: str) -> Any:
+    """The TorchScript model `model.pt`."""
+    path = Path(model_dir, "model.pt")
+    if not path.exists():
+        raise FileNotFoundError("there is no model_fn, and no TorchScript model.pt for the default one to load")
+    import torch
+
+    load_script: Any = torch.jit.load
+    return load_script(path, map_location="cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def default_input_fn(body: str | bytearray, content_type: str) -> Any:
+    """A tensor from JSON, CSV or NPY."""
+    import numpy as np
+    import torch
+
+    readers: dict[str, Callable[[Any], Any]] = {
+        JSON: lambda text: np.array(json.loads(text), dtype=np.float32),
+        CSV: lambda text: np.genfromtxt(io.StringIO(text), dtype=np.float32, delimiter=","),
+        NPY: lambda data: np.load(io.BytesIO(data), allow_pickle=False),
+    }
+    if content_type not in readers:
+        raise RequestError(415, f"Content type {content_type} is not supported; define input_fn to read it")
+    try:
+        tensor = torch.from_numpy(readers[content_type](body))
+    except (ValueError, TypeError, EOFError) as error:
+        raise RequestError(400, f"The body is not readable as {content_type}: {error}") from error
+    return tensor.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def default_predict_fn(data: Any, model: Any) -> Any:
+    """The model called on the data, without gradients where it is torch's."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return model(data)
+    with torch.no_grad():
+        return model(data)
+
+
+def default_output_fn(prediction: Any, accept: str) -> tuple[str | bytes, str]:
+    """The prediction (a tensor, an array or nested lists) as the first type of `accept` that is JSON, CSV or NPY."""
+    if hasattr(prediction, "detach"):
+        prediction = prediction.detach().cpu().numpy()
+    for choice in (part.split(";")[0].strip() for part in accept.split(",")):
+        if choice == JSON:
+            return json.dumps(prediction, default=lambda array: array.tolist()), JSON
+        if choice in (CSV, NPY):
+            import numpy as np
+
+            buffer = io.BytesIO()
+            np.savetxt(buffer, prediction, delimiter=",") if choice == CSV else np.save(buffer, prediction)
+            return buffer.getvalue(), choice
+    raise RequestError(406, f"Accept {accept} is not supported; define output_fn to write it")
+
+
+def user_module(code: Path, program: str) -> ModuleType | None:
+    """The user's module, or None when there is none; its directory goes first on `sys.path`."""
+    path = code / program
+    sys.path.insert(0, str(path.parent))
+    return importlib.import_module(path.stem) if path.exists() else None
+
+
+def with_context(function: Callable[..., Any], arguments: int, context: SimpleNamespace) -> Callable[..., Any]:
+    """`function`, given the context too where it takes one argument more. TypeError where it takes another number."""
+    takes = len(signature(function).parameters)
+    if takes == arguments + 1:
+        return lambda *values: function(*values, context)
+    if takes != arguments:
+        raise TypeError(f"{function.__name__} takes {takes} arguments, not {arguments} (or one more, the context)")
+    return function
+
+
+def load(base: Path, program: str) -> Transform:
+    """Load the model; the answer turns a request's body, content type and accept into a response and its type."""
+    model_dir = base / "model"
+    module = user_module(model_dir / "code", program)
+    context = SimpleNamespace(system_properties={"model_dir": str(model_dir)})
+    own = {name: getattr(module, name, None) for name in NAMES}
+    if own["transform_fn"] and (own["input_fn"] or own["predict_fn"] or own["output_fn"]):
+        raise ValueError(f"{program} defines transform_fn, so it must not define input_fn, predict_fn or output_fn")
+    if module is None and not (model_dir / "model.pt").exists():
+        raise FileNotFoundError(f"model.tar.gz holds neither code/{program} nor a TorchScript model.pt")
+
+    model = with_context(own["model_fn"] or default_model_fn, 1, context)(str(model_dir))
+    input_fn = with_context(own["input_fn"] or default_input_fn, 2, context)
+    predict_fn = with_context(own["predict_fn"] or default_predict_fn, 2, context)
+    output_fn = with_context(own["output_fn"] or default_output_fn, 2, context)
+    transform_fn = with_context(own["transform_fn"], 4, context) if own["transform_fn"] else None
+
+    def transform(body: bytearray, content_type: str, accept: str) -> tuple[bytes, str]:
+        data = body.decode() if content_type in (JSON, CSV) else body
+        if transform_fn:
+            result = transform_fn(model, data, content_type, accept)
+        else:
+            result = output_fn(predict_fn(input_fn(data, content_type), model), accept)
+        content, content_type = result if isinstance(result, tuple) else (result, accept)
+        return content.encode() if isinstance(content, str) else bytes(content), content_type
+
+    return transform
+
+
+class InferenceServer(ThreadingTCPServer):
+    """Listens on a loopback port. (http.server's own class would look up the host's name first.)"""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, transform: Transform) -> None:
+        super().__init__(("127.0.0.1", port), InferenceHandler)
+        self.transform = transform
+        self.worker = threading.Lock()
+
+
+class InferenceHandler(BaseHTTPRequestHandler):
+    """One connection, kept alive between requests."""
+
+    server: InferenceServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # headers and body leave in one packet
+
+    def do_GET(self) -> None:
+        """The health check: the model is loaded, so all is well."""
+        self._answer(200 if self.path == "/ping" else 404, b"", "text/plain")
+
+    def do_POST(self) -> None:
+        """One invocation."""
+        body = bytearray(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        if self.path != "/invocations":
+            self._answer(404, b"", "text/plain")
+            return
+        content_type = self.headers.get_content_type() if self.headers.get("Content-Type") else JSON
+        accept = self.headers.get("Accept", "*/*")
+        try:
+            with self.server.worker:
+                content, answer_type = self.server.transform(body, content_type, JSON if accept == "*/*" else accept)
+            status = 200
+        except Exception as error:  # the edge: whatever the user's code raises is an answer
+            trace = traceback.format_exc()
+            sys.stderr.write(trace)
+            status, answer_type = getattr(error, "status_code", 500), "text/plain"
+            content = f"{error}\n{trace}".encode()
+        self._answer(status, content, answer_type)
+
+    def log_request(self, *_: Any) -> None:
+        """Nothing: the log is the user's code's."""
+
+    def _answer(self, status: int, content: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def main() -> None:
+    """Load the model, then serve until killed."""
+    base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+    transform = load(base, os.environ.get("SAGEMAKER_PROGRAM", "inference.py"))
+    InferenceServer(int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")), transform).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

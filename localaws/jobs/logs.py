@@ -1,0 +1,94 @@
+"""A container's output to CloudWatch Logs, as it is written."""
+
+import logging
+import os
+import re
+import select
+import time
+from collections.abc import Callable
+from typing import IO, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localaws.cloud import Cloud
+from localaws.jobs.clients import root_client
+
+_BATCH_SECONDS = 0.25
+_BATCH_BYTES = 500_000  # PutLogEvents takes 1,048,576 with 26 for each event
+_BATCH_EVENTS = 5_000  # PutLogEvents takes 10,000
+_LINE_BYTES = 80_000  # an event holds 262,144; a byte that is no UTF-8 becomes three
+_LINE_END = re.compile(rb"[\r\n]+")
+
+log = logging.getLogger(__name__)
+
+
+def _ignore(line: str) -> None:
+    pass
+
+
+class LogStream:
+    """One stream of a log group; both are created when the first container's output is followed."""
+
+    def __init__(self, cloud: Cloud, group: str, stream: str) -> None:
+        self._logs = root_client(cloud, "logs")
+        self._group = group
+        self._stream = stream
+        self._events: list[dict[str, Any]] = []
+        self._bytes = 0
+        self._due = 0.0
+
+    def follow(self, output: IO[bytes], on_line: Callable[[str], None] = _ignore) -> None:
+        """Send every line until the output ends, at most a quarter of a second late; `on_line` sees each one first.
+
+        Only one batch is ever held: a container that writes faster than its lines can be sent is slowed down.
+        """
+        self._create()
+        poll = select.poll()
+        poll.register(output, select.POLLIN | select.POLLHUP)
+        rest = b""
+        while True:
+            wait = (self._due - time.monotonic()) * 1000 if self._events else None
+            if poll.poll(max(0, wait) if wait is not None else None):
+                chunk = os.read(output.fileno(), 65536)
+                if not chunk:
+                    break
+                *lines, rest = _LINE_END.split(rest + chunk)
+                if len(rest) > _LINE_BYTES:
+                    lines, rest = [*lines, rest], b""
+                for line in lines:
+                    self._add(line, on_line)
+            if self._events and time.monotonic() >= self._due:
+                self._send()
+        self._add(rest, on_line)
+        self._send()
+        output.close()
+
+    def _add(self, line: bytes, on_line: Callable[[str], None]) -> None:
+        for start in range(0, len(line), _LINE_BYTES):
+            text = line[start : start + _LINE_BYTES].decode(errors="replace")
+            on_line(text)
+            if not self._events:
+                self._due = time.monotonic() + _BATCH_SECONDS
+            self._events.append({"timestamp": int(time.time() * 1000), "message": text})
+            self._bytes += len(text.encode()) + 26
+            if self._bytes >= _BATCH_BYTES or len(self._events) >= _BATCH_EVENTS:
+                self._send()
+
+    def _send(self) -> None:
+        events, self._events, self._bytes = self._events, [], 0
+        if events:
+            self._try(self._logs.put_log_events, logGroupName=self._group, logStreamName=self._stream, logEvents=events)
+
+    def _create(self) -> None:
+        if self._try(self._logs.create_log_stream, logGroupName=self._group, logStreamName=self._stream) is not None:
+            return
+        self._try(self._logs.create_log_group, logGroupName=self._group)
+        self._try(self._logs.create_log_stream, logGroupName=self._group, logStreamName=self._stream)
+
+    def _try(self, call: Callable[..., Any], **request: Any) -> Any:
+        """The answer, or None: a job goes on without its logs rather than fail for them, as on SageMaker."""
+        try:
+            return call(**request)
+        except (BotoCoreError, ClientError) as error:
+            log.info("%s of %s %s: %s", call.__name__, self._group, self._stream, error)
+            return None

@@ -1,0 +1,51 @@
+"""Metrics read from a job's output by the regular expressions of its request."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from localaws.cloud import now
+from localaws.errors import AwsError
+
+OnValue = Callable[[str, float], None]
+
+
+def check_definitions(definitions: Sequence[dict[str, str]]) -> None:
+    """ValidationException for an expression that is none."""
+    for definition in definitions:
+        try:
+            re.compile(definition["Regex"])
+        except re.error as error:
+            message = f"The regular expression of the metric {definition['Name']} is invalid: {error}"
+            raise AwsError("ValidationException", message) from None
+
+
+class Metrics:
+    """The last value of each metric; `on_value` hears of every one. A value is the expression's first group."""
+
+    def __init__(self, definitions: Sequence[dict[str, str]], on_value: OnValue) -> None:
+        self._patterns = [(definition["Name"], re.compile(definition["Regex"])) for definition in definitions]
+        self._on_value = on_value
+        self._last: dict[str, dict[str, Any]] = {}
+
+    def read(self, line: str) -> None:
+        """Take the values out of a line."""
+        for name, pattern in self._patterns:
+            for match in pattern.finditer(line):
+                value = _number(match[1] if pattern.groups else match[0])
+                if value is not None:
+                    self._last[name] = {"MetricName": name, "Value": value, "Timestamp": now()}
+                    self._on_value(name, value)
+
+    def final(self) -> list[dict[str, Any]]:
+        """SageMaker's FinalMetricDataList."""
+        return list(self._last.values())
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,140 @@
+"""One processing job: its inputs in, a container per instance, its outputs out."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from localaws.cloud import Cloud, Credentials, now
+from localaws.containers.training import resource_config
+from localaws.jobs import s3
+from localaws.jobs.clients import client
+from localaws.jobs.environment import container_environment, image_problem
+from localaws.jobs.live import Cause, Container, Ending, JobError, Run
+from localaws.jobs.logs import LogStream
+from localaws.jobs.workspace import Workspace
+from localaws.store import Document
+
+KIND = "processing-job"
+LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
+FINAL = ("Completed", "Failed", "Stopped")
+_MESSAGE_LENGTH = 1024
+
+
+class ProcessingJob:
+    """A job whose record is in the store."""
+
+    def __init__(self, cloud: Cloud, name: str, credentials: Credentials) -> None:
+        self._cloud = cloud
+        self._name = name
+        self._credentials = credentials
+
+    def run(self, run: Run) -> None:
+        """Do the job; its outcome is in its record."""
+        document = self._cloud.store.update(KIND, self._name, ProcessingStartTime=now())
+        specification = document["AppSpecification"]
+        if problem := image_problem(specification["ImageUri"]):
+            raise JobError(f"ClientError: {problem}")
+        bucket = client(self._cloud, "s3", self._credentials)
+        hosts = [f"algo-{n}" for n in range(1, document["ProcessingResources"]["ClusterConfig"]["InstanceCount"] + 1)]
+        workspaces = [Workspace(self._cloud.directory("jobs", KIND, self._name, host), hosts=hosts) for host in hosts]
+        for number, workspace in enumerate(workspaces):
+            _bring_in(bucket, document, workspace, (number, len(hosts)), run)
+        containers = [
+            self._container(document, workspace, hosts, host) for workspace, host in zip(workspaces, hosts, strict=True)
+        ]
+        run.check()
+        ending = run.containers(containers, document["StoppingCondition"]["MaxRuntimeInSeconds"])
+        message = _exit_message(workspaces[ending.host])
+        if ending.cause is Cause.OVERTIME:
+            reason = "ClientError: Processing job runtime exceeded MaxRuntimeInSeconds provided"
+            self._finish(run, "Stopped", FailureReason=reason, **message)
+        elif ending.cause is Cause.STOP or run.stopping:
+            self._finish(run, "Stopped", **message)
+        elif ending.code:
+            self._finish(run, "Failed", FailureReason=_reason(ending), **message)
+        else:
+            _take_out(bucket, document, workspaces)
+            self._finish(run, "Completed", **message)
+
+    def failed(self, run: Run, reason: str) -> None:
+        """Record that the job failed."""
+        self._finish(run, "Failed", FailureReason=reason)
+
+    def stopped(self, run: Run) -> None:
+        """Record that the job was stopped before its containers ran."""
+        self._finish(run, "Stopped")
+
+    def _finish(self, run: Run, status: str, **members: Any) -> None:
+        with run.lock:
+            run.closed = True
+            moment = now()
+            self._cloud.store.update(
+                KIND,
+                self._name,
+                ProcessingJobStatus=status,
+                ProcessingEndTime=moment,
+                LastModifiedTime=moment,
+                **members,
+            )
+
+    def _container(self, document: Document, workspace: Workspace, hosts: Sequence[str], host: str) -> Container:
+        cluster = document["ProcessingResources"]["ClusterConfig"]
+        files = {
+            "processingjobconfig": document,
+            "resourceconfig": resource_config(hosts, host, cluster["InstanceType"]),
+        }
+        workspace.real("/opt/ml/config").mkdir()
+        for name, content in files.items():
+            workspace.real(f"/opt/ml/config/{name}.json").write_text(json.dumps(content))
+        workspace.real("/opt/ml/output").mkdir(exist_ok=True)
+        specification = document["AppSpecification"]
+        environment = {
+            **container_environment(self._cloud, self._credentials, workspace, len(hosts)),
+            "PROCESSING_JOB_NAME": self._name,
+            "PROCESSING_JOB_ARN": document["ProcessingJobArn"],
+            **document.get("Environment", {}),
+        }
+        return Container(
+            workspace,
+            [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", ())],
+            {key: workspace.seen(value) for key, value in environment.items()},
+            "/opt/ml",
+            LogStream(self._cloud, LOG_GROUP, f"{self._name}/{host}-{int(document['CreationTime'])}"),
+        )
+
+
+def _bring_in(bucket: Any, document: Document, workspace: Workspace, shard: tuple[int, int], run: Run) -> None:
+    for given in document.get("ProcessingInputs", ()):
+        source = given["S3Input"]
+        target = workspace.real(source["LocalPath"])
+        part = shard if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
+        download = s3.download_manifest if source["S3DataType"] == "ManifestFile" else s3.download_prefix
+        try:
+            download(bucket, source["S3Uri"], target, part, run.check)
+        except s3.TransferError as error:
+            raise JobError(f"ClientError: Input {given['InputName']}: download failed: {error}") from error
+    for output in _outputs(document):
+        workspace.real(output["LocalPath"]).mkdir(parents=True, exist_ok=True)
+
+
+def _take_out(bucket: Any, document: Document, workspaces: Sequence[Workspace]) -> None:
+    for output in _outputs(document):
+        for workspace in workspaces:
+            try:
+                s3.upload_directory(bucket, workspace.real(output["LocalPath"]), output["S3Uri"])
+            except s3.TransferError as error:
+                raise JobError(f"ClientError: Output upload failed: {error}") from error
+
+
+def _outputs(document: Document) -> list[dict[str, str]]:
+    return [output["S3Output"] for output in document.get("ProcessingOutputConfig", {}).get("Outputs", ())]
+
+
+def _exit_message(workspace: Workspace) -> dict[str, str]:
+    """What the container wrote to /opt/ml/output/message, as SageMaker's ExitMessage."""
+    file = workspace.real("/opt/ml/output/message")
+    return {"ExitMessage": file.read_text(errors="replace")[:_MESSAGE_LENGTH]} if file.is_file() else {}
+
+
+def _reason(ending: Ending) -> str:
+    return f"AlgorithmError: {ending.last_words[:900] or 'See job logs for more information'}, exit code: {ending.code}"

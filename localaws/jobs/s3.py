@@ -1,0 +1,171 @@
+"""A job's data: S3 to its workspace and back, with the rights of its role."""
+
+import json
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
+_THREADS = 8
+_CHUNK_BYTES = 1 << 20
+
+Check = Callable[[], None]
+
+
+class TransferError(Exception):
+    """Data that could not be brought in or out; the message names the S3 address and the reason."""
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """`s3://bucket/key` as (bucket, key). TransferError for anything else."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise TransferError(f"{uri} is not an S3 address (s3://bucket/key)")
+    return bucket, key
+
+
+def download_prefix(
+    s3: Any, uri: str, target: Path, shard: tuple[int, int] = (0, 1), check: Check = lambda: None
+) -> None:
+    """Everything under an S3 prefix into a directory; `shard` (i, n) takes every n-th object from the i-th on.
+
+    A prefix that ends inside a name keeps that name: `s3://b/tr` brings `train/a` as `train/a`, as SageMaker does.
+    TransferError when there is nothing, or not the right to see it.
+    """
+    bucket, prefix = split_uri(uri)
+    keys = list(_keys(s3, uri))
+    if not keys:
+        raise TransferError(f'No S3 objects found under S3 URL "{uri}". Please ensure that objects exist under it.')
+    parent = prefix if prefix.endswith("/") or any(key.startswith(f"{prefix}/") for key in keys) else _parent(prefix)
+    index, count = shard
+    named = ((key, key.removeprefix(parent).lstrip("/")) for key in keys[index::count])
+    _download(s3, bucket, ((key, name) for key, name in named if name), target, check)
+
+
+def restore(s3: Any, uri: str, target: Path) -> None:
+    """What an earlier job left under a prefix, which may be nothing."""
+    if next(_keys(s3, uri), None) is not None:
+        download_prefix(s3, uri, target)
+
+
+def download_manifest(
+    s3: Any, uri: str, target: Path, shard: tuple[int, int] = (0, 1), check: Check = lambda: None
+) -> None:
+    """The objects of a SageMaker ManifestFile, `[{"prefix": "s3://..."}, "a/b.jpg", ...]`, each at `target`/a/b.jpg."""
+    try:
+        first, *names = json.loads(read(s3, uri))
+        prefix: str = first["prefix"]
+        if not all(isinstance(name, str) and name for name in names):
+            raise TypeError
+    except (ValueError, TypeError, KeyError):
+        raise TransferError(f'{uri} is not a manifest: [{{"prefix": "s3://..."}}, "key", ...]') from None
+    bucket, start = split_uri(prefix)
+    index, count = shard
+    _download(s3, bucket, ((start + name, name) for name in names[index::count]), target, check)
+
+
+def read(s3: Any, uri: str) -> bytes:
+    """A small object's content."""
+    bucket, key = split_uri(uri)
+    try:
+        content: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except (BotoCoreError, ClientError) as error:
+        raise TransferError(f"{uri}: {error}") from error
+    return content
+
+
+def download_file(s3: Any, uri: str, target: Path) -> None:
+    """One object to one file, streamed."""
+    bucket, key = split_uri(uri)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            shutil.copyfileobj(s3.get_object(Bucket=bucket, Key=key)["Body"], file, _CHUNK_BYTES)
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise TransferError(f"{uri}: {error}") from error
+
+
+def upload_file(s3: Any, source: Path, uri: str) -> None:
+    """One file to one object."""
+    bucket, key = split_uri(uri)
+    try:
+        s3.upload_file(str(source), bucket, key)
+    except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+        raise TransferError(f"{uri}: {error}") from error
+
+
+def upload_directory(s3: Any, source: Path, uri: str, check: Check = lambda: None) -> None:
+    """Every file below a directory, under its own path, to an S3 prefix."""
+    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+
+    def upload(path: Path) -> None:
+        check()
+        upload_file(s3, path, f"{uri.rstrip('/')}/{path.relative_to(source)}")
+
+    _in_parallel(upload, files)
+
+
+def upload_tar(s3: Any, sources: Iterable[Path], uri: str) -> None:
+    """The contents of directories, later ones over earlier ones, as one tar.gz."""
+    with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
+        with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+            for source in sources:
+                for path in sorted(source.iterdir()):
+                    tar.add(path, arcname=path.name)
+        file.flush()
+        upload_file(s3, Path(file.name), uri)
+
+
+def unpack_tar(archive: Path, target: Path) -> None:
+    """A tar or tar.gz into a directory, nothing outside it. TransferError when it is none, or tries to leave."""
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(target, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise TransferError(f"not a tar.gz archive that can be unpacked: {error}") from error
+
+
+def _keys(s3: Any, uri: str) -> Iterator[str]:
+    bucket, prefix = split_uri(uri)
+    try:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            yield from (entry["Key"] for entry in page.get("Contents", ()))
+    except (BotoCoreError, ClientError) as error:
+        raise TransferError(f"{uri}: {error}") from error
+
+
+def _parent(key: str) -> str:
+    return key[: key.rfind("/") + 1]
+
+
+def _download(s3: Any, bucket: str, named: Iterable[tuple[str, str]], target: Path, check: Check) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+
+    def download(item: tuple[str, str]) -> None:
+        check()
+        key, name = item
+        if PurePosixPath(name).is_absolute() or ".." in name.split("/"):
+            raise TransferError(f"s3://{bucket}/{key}: its name leads out of the input directory")
+        if name.endswith("/"):
+            (target / name).mkdir(parents=True, exist_ok=True)
+        else:
+            download_file(s3, f"s3://{bucket}/{key}", target / name)
+
+    _in_parallel(download, named)
+
+
+def _in_parallel(work: Callable[[Any], None], items: Iterable[Any]) -> None:
+    """Raise what the first failing item raised; the ones not begun by then are left."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

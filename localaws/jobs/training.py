@@ -1,0 +1,323 @@
+"""One training job, from Starting to its end: the channels in, a container per instance, the model out."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from localaws.cloud import Cloud, Credentials, now
+from localaws.containers import requirements, training
+from localaws.errors import AwsError
+from localaws.jobs import live, s3
+from localaws.jobs.clients import client
+from localaws.jobs.environment import container_environment, image_problem
+from localaws.jobs.live import REASON_LENGTH, Cause, Container, Ending, JobError, Run
+from localaws.jobs.logs import LogStream
+from localaws.jobs.metrics import Metrics, OnValue
+from localaws.jobs.workspace import Workspace
+from localaws.store import Document
+
+KIND = "training-job"
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+FINAL = ("Completed", "Failed", "Stopped")
+_INSTANCE_DIRECTORIES = ("input/config", "input/data", "model", "code", "output/data", "checkpoints")
+
+
+def advance(cloud: Cloud, name: str, status: str, secondary: str, message: str, **members: Any) -> Document:
+    """Take a job to its next state; call it with the run's lock held, or when nothing else writes."""
+    document = cloud.store.get(KIND, name) or {}
+    transitions: list[dict[str, Any]] = document.get("SecondaryStatusTransitions", [])
+    moment = now()
+    if transitions:
+        transitions[-1].setdefault("EndTime", moment)
+    transitions.append({"Status": secondary, "StartTime": moment, "StatusMessage": message})
+    if status in FINAL:
+        transitions[-1]["EndTime"] = moment
+        members["TrainingEndTime"] = moment
+        if start := document.get("TrainingStartTime"):
+            seconds = math.ceil(moment - start)
+            members |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+    return cloud.store.update(
+        KIND,
+        name,
+        TrainingJobStatus=status,
+        SecondaryStatus=secondary,
+        SecondaryStatusTransitions=transitions,
+        LastModifiedTime=moment,
+        **members,
+    )
+
+
+def start(
+    cloud: Cloud,
+    definition: dict[str, Any],
+    credentials: Credentials,
+    share: int = 1,
+    on_value: OnValue = lambda *_: None,
+) -> tuple[Document, live.Run]:
+    """Record a job and run it. ResourceInUse when its name is taken."""
+    name = definition["TrainingJobName"]
+    moment = now()
+    output = {"KmsKeyId": "", **definition["OutputDataConfig"]}
+    resources = {"InstanceCount": 1, **definition["ResourceConfig"]}
+    document = {key: value for key, value in definition.items() if key != "Tags"}
+    document |= {
+        "TrainingJobArn": cloud.arn("sagemaker", f"training-job/{name}"),
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": "Starting",
+        "SecondaryStatusTransitions": [
+            {"Status": "Starting", "StartTime": moment, "StatusMessage": "Starting the training job"}
+        ],
+        "OutputDataConfig": output,
+        "ResourceConfig": resources,
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 86400, **definition.get("StoppingCondition", {})},
+    }
+    for flag in ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"):
+        document.setdefault(flag, False)
+    if not cloud.store.add(KIND, name, document):
+        raise AwsError(
+            "ResourceInUse",
+            "Training job names must be unique within an AWS account and region, and a training job with this name "
+            f"already exists ({document['TrainingJobArn']})",
+        )
+    return document, live.start(cloud, KIND, name, TrainingJob(cloud, name, credentials, share, on_value))
+
+
+def stop(cloud: Cloud, name: str) -> bool:
+    """Ask a job to stop; False when it has ended already."""
+    run = live.find(cloud, KIND, name)
+    if run is None:
+        return False
+    with run.lock:
+        if run.closed or run.stopping:
+            return not run.closed
+        advance(cloud, name, "Stopping", "Stopping", "Stopping the training job")
+        run.stop()
+    return True
+
+
+class TrainingJob:
+    """A job whose record is in the store. `share`: how many such containers the cores are for."""
+
+    def __init__(self, cloud: Cloud, name: str, credentials: Credentials, share: int, on_value: OnValue) -> None:
+        self._cloud = cloud
+        self._name = name
+        self._credentials = credentials
+        self._share = share
+        self._on_value = on_value
+
+    def run(self, run: Run) -> None:
+        """Do the job; its outcome is in its record."""
+        document = self._begin(run, "Downloading", "Downloading input data", TrainingStartTime=now())
+        if problem := image_problem(document["AlgorithmSpecification"]["TrainingImage"]):
+            raise JobError(f"ClientError: {problem}")
+        bucket = client(self._cloud, "s3", self._credentials)
+        hosts = [f"algo-{number}" for number in range(1, document["ResourceConfig"]["InstanceCount"] + 1)]
+        workspaces = [Workspace(self._cloud.directory("jobs", KIND, self._name, host), hosts=hosts) for host in hosts]
+        for number, workspace in enumerate(workspaces):
+            self._bring_in(bucket, document, workspace, (number, len(hosts)), run)
+        metrics = Metrics(document["AlgorithmSpecification"].get("MetricDefinitions", ()), self._on_value)
+        containers = [
+            self._container(bucket, document, workspace, hosts, number, metrics)
+            for number, workspace in enumerate(workspaces)
+        ]
+        self._begin(run, "Training", "Training image download completed. Training in progress.")
+        ending = run.containers(containers, document["StoppingCondition"]["MaxRuntimeInSeconds"])
+        self._cloud.store.update(KIND, self._name, FinalMetricDataList=metrics.final())
+        self._settle(run, bucket, document, workspaces, ending, containers)
+
+    def _begin(self, run: Run, secondary: str, message: str, **members: Any) -> Document:
+        with run.lock:
+            run.check()
+            return advance(self._cloud, self._name, "InProgress", secondary, message, **members)
+
+    def _finish(self, run: Run, status: str, secondary: str, message: str, **members: Any) -> None:
+        with run.lock:
+            run.closed = True
+            advance(self._cloud, self._name, status, secondary, message, **members)
+
+    def failed(self, run: Run, reason: str) -> None:
+        """Record that the job failed."""
+        self._finish(run, "Failed", "Failed", "Training job failed", FailureReason=reason)
+
+    def stopped(self, run: Run) -> None:
+        """Record that the job was stopped before its containers ran."""
+        self._finish(run, "Stopped", "Stopped", "Training job stopped")
+
+    def _bring_in(
+        self, bucket: Any, document: Document, workspace: Workspace, shard: tuple[int, int], run: Run
+    ) -> None:
+        for directory in _INSTANCE_DIRECTORIES:
+            workspace.real(f"/opt/ml/{directory}").mkdir(parents=True, exist_ok=True)
+        for channel in document.get("InputDataConfig", ()):
+            source = channel["DataSource"]["S3DataSource"]
+            target = workspace.real(f"/opt/ml/input/data/{channel['ChannelName']}")
+            part = shard if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
+            download = s3.download_manifest if source["S3DataType"] == "ManifestFile" else s3.download_prefix
+            try:
+                download(bucket, source["S3Uri"], target, part, run.check)
+            except s3.TransferError as error:
+                raise JobError(f"ClientError: Data download failed: {error}") from error
+        if checkpoints := document.get("CheckpointConfig"):
+            s3.restore(bucket, checkpoints["S3Uri"], self._checkpoints(document, workspace))
+
+    def _container(
+        self,
+        bucket: Any,
+        document: Document,
+        workspace: Workspace,
+        hosts: Sequence[str],
+        number: int,
+        metrics: Metrics,
+    ) -> Container:
+        host = training.Host(
+            self._name,
+            document["TrainingJobArn"],
+            self._cloud.region,
+            training.decoded(document.get("HyperParameters", {})),
+            training.resource_config(hosts, hosts[number], document["ResourceConfig"]["InstanceType"]),
+            training.input_data_config(document.get("InputDataConfig", ())),
+        )
+        _write_configuration(workspace, document, host)
+        environment = container_environment(self._cloud, self._credentials, workspace, self._share * len(hosts))
+        environment |= training.container_variables(host)
+        specification = document["AlgorithmSpecification"]
+        if "ContainerEntrypoint" in specification:
+            command = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", ())]
+            cwd = "/opt/ml"
+        else:
+            command, cwd = self._script(bucket, workspace, host, environment), "/opt/ml/code"
+        environment |= document.get("Environment", {})
+        stream = f"{self._name}/{hosts[number]}-{int(document['CreationTime'])}"
+        return Container(
+            workspace,
+            command,
+            {key: workspace.seen(value) for key, value in environment.items()},
+            cwd,
+            LogStream(self._cloud, LOG_GROUP, stream),
+            metrics.read,
+        )
+
+    def _script(self, bucket: Any, workspace: Workspace, host: training.Host, environment: dict[str, str]) -> list[str]:
+        if "sagemaker_program" not in host.hyperparameters:
+            raise JobError(
+                "AlgorithmError: The job names no script: give the hyperparameters sagemaker_program and "
+                "sagemaker_submit_directory, or AlgorithmSpecification.ContainerEntrypoint"
+            )
+        code = workspace.real("/opt/ml/code")
+        source = str(host.hyperparameters.get("sagemaker_submit_directory", ""))
+        try:
+            _unpack_source(bucket, source, workspace, code)
+        except s3.TransferError as error:
+            raise JobError(f"AlgorithmError: sagemaker_submit_directory {source}: {error}") from error
+        program = str(host.hyperparameters["sagemaker_program"])
+        if not (code / program).is_file():
+            raise JobError(f"AlgorithmError: The entry point {program} is not in {source}")
+        environment |= training.user_environment(host)
+        return requirements.with_requirements(
+            training.user_command(host),
+            environment,
+            code / "requirements.txt",
+            "/opt/ml/code/requirements.txt",
+            "/opt/ml/environment",
+        )
+
+    def _settle(
+        self,
+        run: Run,
+        bucket: Any,
+        document: Document,
+        workspaces: Sequence[Workspace],
+        ending: Ending,
+        containers: Sequence[Container],
+    ) -> None:
+        """Take out what the containers left, and end the job by how they ended."""
+        status, message = "InProgress", "Uploading generated training model"
+        failed = ending.cause is Cause.EXIT and ending.code != 0
+        with run.lock:
+            if run.stopping or ending.cause is Cause.OVERTIME:
+                status = "Stopping"
+            advance(self._cloud, self._name, status, "Uploading", message)
+        members = self._take_out(bucket, document, workspaces, with_model=not failed)
+        if failed:
+            raise JobError(_failure(workspaces[ending.host], containers[ending.host].command, ending))
+        if ending.cause is Cause.OVERTIME:
+            message = "Training job runtime exceeded MaxRuntimeInSeconds provided"
+            self._finish(run, "Stopped", "MaxRuntimeExceeded", message, **members)
+        elif ending.cause is Cause.STOP or run.stopping:
+            self._finish(run, "Stopped", "Stopped", "Training job stopped", **members)
+        else:
+            self._finish(run, "Completed", "Completed", "Training job completed", **members)
+
+    def _take_out(
+        self, bucket: Any, document: Document, workspaces: Sequence[Workspace], with_model: bool
+    ) -> dict[str, Any]:
+        output = f"{document['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self._name}/output"
+        loose = document["OutputDataConfig"].get("CompressionType") == "NONE"
+        data = [workspace.real("/opt/ml/output/data") for workspace in workspaces]
+        models = [workspace.real("/opt/ml/model") for workspace in workspaces]
+        try:
+            if checkpoints := document.get("CheckpointConfig"):
+                for workspace in workspaces:
+                    s3.upload_directory(bucket, self._checkpoints(document, workspace), checkpoints["S3Uri"])
+            if any(any(directory.iterdir()) for directory in data):
+                _upload(bucket, data, f"{output}/data" if loose else f"{output}/output.tar.gz", loose)
+            if not with_model:
+                return {}
+            artifacts = f"{output}/model/" if loose else f"{output}/model.tar.gz"
+            _upload(bucket, models, artifacts, loose)
+        except s3.TransferError as error:
+            raise JobError(f"ClientError: Artifact upload failed: {error}") from error
+        return {"ModelArtifacts": {"S3ModelArtifacts": artifacts}}
+
+    def _checkpoints(self, document: Document, workspace: Workspace) -> Path:
+        return workspace.real(document["CheckpointConfig"].get("LocalPath", "/opt/ml/checkpoints"))
+
+
+def _write_configuration(workspace: Workspace, document: Document, host: training.Host) -> None:
+    files: dict[str, Mapping[str, Any]] = {
+        "hyperparameters": document.get("HyperParameters", {}),
+        "inputdataconfig": host.input_data_config,
+        "resourceconfig": host.resource_config,
+    }
+    for name, content in files.items():
+        workspace.real(f"/opt/ml/input/config/{name}.json").write_text(json.dumps(content))
+
+
+def _unpack_source(bucket: Any, source: str, workspace: Workspace, code: Path) -> None:
+    if source.startswith("s3://"):
+        archive = workspace.directory / "sourcedir.tar.gz"
+        s3.download_file(bucket, source, archive)
+        s3.unpack_tar(archive, code)
+    elif source.startswith("/opt/ml/"):
+        place = workspace.real(source)
+        if place.is_dir():
+            shutil.copytree(place, code, dirs_exist_ok=True)
+        else:
+            s3.unpack_tar(place, code)
+    else:
+        raise s3.TransferError("must be s3://bucket/.../sourcedir.tar.gz, or a path under /opt/ml")
+
+
+def _upload(bucket: Any, directories: Sequence[Path], uri: str, loose: bool) -> None:
+    if not loose:
+        return s3.upload_tar(bucket, directories, uri)
+    for directory in directories:
+        s3.upload_directory(bucket, directory, uri)
+    return None
+
+
+def _failure(workspace: Workspace, command: Sequence[str], ending: Ending) -> str:
+    """The container's own word (/opt/ml/output/failure) or the last error line, in SageMaker's frame."""
+    file = workspace.real("/opt/ml/output/failure")
+    if file.is_file() and (text := file.read_text(errors="replace").strip()):
+        return f"AlgorithmError: {text[: REASON_LENGTH - 100]}, exit code: {ending.code}"
+    words, shown = ending.last_words[:500], " ".join(command)[-300:]
+    return (
+        f'AlgorithmError: ExecuteUserScriptError:\nExitCode {ending.code}\nErrorMessage "{words}"\n'
+        f'Command "{shown}", exit code: {ending.code}'
+    )

@@ -1,0 +1,129 @@
+"""A container's file system, as far as SageMaker's contract goes: what its processes find under /opt/ml.
+
+Each container has a directory of its own, and its processes see it at the absolute path /opt/ml through a private mount
+namespace: nothing appears on the machine itself, and any number of containers run side by side. Where the kernel allows
+no such thing, they see the directory where it is: every path handed to them (`seen`) then points there.
+
+    workspace = Workspace(cloud.directory("jobs", "training", name, "algo-1"))
+    workspace.real("/opt/ml/model")     # where this server writes what the container reads there
+    workspace.seen("/opt/ml/model")     # what the container is told: the same, or the real path without namespaces
+    workspace.enter(["python", "x.py"], cwd="/opt/ml/code")    # the command that starts in it (see Process.start)
+"""
+
+import functools
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+ROOT = "/opt/ml"
+_UNSHARE = ["unshare", "--mount", "--propagation", "private"]
+_UNSHARE_USER = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private"]
+# The write end of standard input stays with this server: when it is gone, however it went, so is the process group.
+_FOLLOW_THE_SERVER = """exec 3<&0 </dev/null
+( ( trap '' TERM INT; exec >/dev/null 2>&1; read -r _ <&3; kill -KILL 0 ) & )
+exec 3<&-"""
+
+Entrance = Callable[["Workspace", str], list[str]]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One container's files, under `directory` (which exists). `hosts` are names it resolves to this machine."""
+
+    directory: Path
+    hosts: Sequence[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        for name in ("ml", "opt", "home"):
+            (self.directory / name).mkdir(exist_ok=True)
+
+    def real(self, path: str) -> Path:
+        """Where on this machine the container's `path` is. ValueError when it is not under /opt/ml."""
+        inside = PurePosixPath(path)
+        if ".." in inside.parts or not inside.is_relative_to(ROOT):
+            raise ValueError(f"{path} is not under {ROOT}")
+        return self.directory / "ml" / inside.relative_to(ROOT)
+
+    def seen(self, text: str) -> str:
+        """`text`, a path or an argument holding one, as the container must be told it."""
+        return text if entrance() else text.replace(ROOT, str(self.directory / "ml"))
+
+    def enter(self, command: Sequence[str], cwd: str = ROOT) -> list[str]:
+        """The command that runs `command` in here, with the container's `cwd`; for Process.start."""
+        start = f'cd {shlex.quote(self.seen(cwd))}\n{_FOLLOW_THE_SERVER}\nexec "$@"'
+        way_in = entrance() or _stay_outside
+        return [*way_in(self, start), "sh", *(self.seen(argument) for argument in command)]
+
+
+@functools.cache
+def entrance() -> Entrance | None:
+    """The first way to mount a directory at /opt/ml that works here, tried once; None when none does."""
+    return next((way for way in (_unshare, _unshare_as_user, _bubblewrap) if _works(way)), None)
+
+
+def _works(way: Entrance) -> bool:
+    with tempfile.TemporaryDirectory() as scratch:
+        workspace = Workspace(Path(scratch))
+        workspace.real(f"{ROOT}/probe").touch()
+        try:
+            command = way(workspace, f"test -f {ROOT}/probe")
+            return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+
+
+def _unshare(workspace: Workspace, script: str) -> list[str]:
+    return [*_UNSHARE, "sh", "-c", _with_mounts(workspace, script)]
+
+
+def _unshare_as_user(workspace: Workspace, script: str) -> list[str]:
+    return [*_UNSHARE_USER, "sh", "-c", _with_mounts(workspace, script)]
+
+
+def _with_mounts(workspace: Workspace, script: str) -> str:
+    """A shell script that lays out the mounts of a fresh namespace, then goes on with `script`.
+
+    /opt/ml need not exist: a new /opt is put together from the entries of the old one, `ml` added, and laid over it.
+    """
+    staging = workspace.directory / "opt"
+    mounts = [["mount", "-t", "tmpfs", "localaws", str(staging)]]
+    for entry in _neighbours():
+        place = str(staging / entry.name)
+        if entry.is_symlink():
+            mounts.append(["ln", "-s", str(entry.readlink()), place])
+        else:
+            mounts += [["mkdir" if entry.is_dir() else "touch", place], ["mount", "--rbind", str(entry), place]]
+    ml = str(staging / "ml")
+    mounts += [["mkdir", ml], ["mount", "--bind", str(workspace.directory / "ml"), ml]]
+    mounts.append(["mount", "--rbind", str(staging), "/opt"])
+    if workspace.hosts:
+        mounts.append(["mount", "--bind", _hosts_file(workspace), "/etc/hosts"])
+    return "\n".join(["set -e", *(shlex.join(mount) for mount in mounts), "set +e", script])
+
+
+def _bubblewrap(workspace: Workspace, script: str) -> list[str]:
+    mounts = ["--dev-bind", "/", "/", "--tmpfs", "/opt"]
+    for entry in _neighbours():
+        mounts += ["--dev-bind", str(entry), str(entry)]
+    mounts += ["--bind", str(workspace.directory / "ml"), ROOT]
+    if workspace.hosts:
+        mounts += ["--bind", _hosts_file(workspace), "/etc/hosts"]
+    return ["bwrap", *mounts, "sh", "-c", script]
+
+
+def _stay_outside(workspace: Workspace, script: str) -> list[str]:
+    return ["sh", "-c", script]
+
+
+def _neighbours() -> list[Path]:
+    opt = Path("/opt")
+    return [entry for entry in sorted(opt.iterdir()) if entry.name != "ml"] if opt.is_dir() else []
+
+
+def _hosts_file(workspace: Workspace) -> str:
+    path = workspace.directory / "hosts"
+    path.write_text(f"{Path('/etc/hosts').read_text()}\n127.0.0.1 {' '.join(workspace.hosts)}\n")
+    return str(path)

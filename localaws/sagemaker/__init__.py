@@ -1,0 +1,1 @@
+"""SageMaker, one noun a file. Each exposes OPERATIONS: dict[str, Handler]."""

@@ -1,0 +1,166 @@
+"""Training jobs. Each runs as processes of this machine, see localaws.jobs.training."""
+
+import shutil
+from collections.abc import Iterable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from localaws.cloud import Cloud, Credentials, Handler, Request, Response
+from localaws.errors import AwsError
+from localaws.jobs import live, training
+from localaws.jobs.clients import assume
+from localaws.jobs.metrics import check_definitions
+from localaws.sagemaker import tags
+from localaws.sagemaker.listing import listing
+from localaws.store import Document
+
+# What the record holds beyond what DescribeTrainingJob answers.
+NOT_DESCRIBED = ("TunedHyperParameters",)
+SUMMARY = (
+    "TrainingJobName",
+    "TrainingJobArn",
+    "CreationTime",
+    "TrainingEndTime",
+    "LastModifiedTime",
+    "TrainingJobStatus",
+    "SecondaryStatus",
+)
+INTERRUPTED = "InternalServerError: The local AWS was restarted while the job ran; run it again."
+
+
+def find(cloud: Cloud, name: str) -> Document:
+    """A job's record. ValidationException when there is none."""
+    document = cloud.store.get(training.KIND, name)
+    if document is None:
+        raise AwsError("ValidationException", "Requested resource not found.")
+    return document
+
+
+def role_credentials(cloud: Cloud, role_arn: str, name: str) -> Credentials:
+    """The keys a job works with. ValidationException when SageMaker could not take on the role."""
+    try:
+        return assume(cloud, role_arn, f"SageMaker-{name}")
+    except ClientError as error:
+        message = (
+            f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
+            f"'sagemaker.amazonaws.com' to assume the role. ({error.response['Error']['Message']})"
+        )
+        raise AwsError("ValidationException", message) from error
+
+
+def check(definition: Request) -> None:
+    """ValidationException for what the local AWS cannot do, or SageMaker would refuse, in a job's definition."""
+    specification = definition["AlgorithmSpecification"]
+    check_definitions(specification.get("MetricDefinitions", ()))
+    if "TrainingImage" not in specification:
+        raise AwsError("ValidationException", "AlgorithmSpecification must name a TrainingImage.")
+    channels = definition.get("InputDataConfig", ())
+    names = [channel["ChannelName"] for channel in channels]
+    if len(set(names)) < len(names):
+        raise AwsError("ValidationException", f"Channel names must be unique: {', '.join(names)}.")
+    for channel in channels:
+        _check_channel(channel, specification["TrainingInputMode"])
+    if "InstanceType" not in definition["ResourceConfig"]:
+        raise AwsError(
+            "ValidationException", "The local AWS needs ResourceConfig.InstanceType; it has no InstanceGroups."
+        )
+
+
+def described(document: Document) -> Response:
+    """What DescribeTrainingJob answers."""
+    return {key: value for key, value in document.items() if key not in NOT_DESCRIBED}
+
+
+def jobs_listing(documents: Iterable[Document], request: Request, **form: Any) -> Response:
+    """A listing of jobs: what `listing` does, and the request's StatusEquals and times of the last change."""
+    status, after, before = (
+        request.get(key) for key in ("StatusEquals", "LastModifiedTimeAfter", "LastModifiedTimeBefore")
+    )
+    key = form.pop("status")
+    wanted = [
+        document
+        for document in documents
+        if status in (None, document[key])
+        and (after is None or document["LastModifiedTime"] > after)
+        and (before is None or document["LastModifiedTime"] < before)
+    ]
+    if request.get("SortBy") == "Status":
+        wanted.sort(key=lambda document: str(document[key]))
+    return listing(wanted, request, **form)
+
+
+def create_training_job(cloud: Cloud, request: Request) -> Response:
+    """CreateTrainingJob."""
+    check(request)
+    credentials = role_credentials(cloud, request["RoleArn"], request["TrainingJobName"])
+    document, _ = training.start(cloud, request, credentials)
+    tags.replace(cloud, document["TrainingJobArn"], request.get("Tags", ()))
+    return {"TrainingJobArn": document["TrainingJobArn"]}
+
+
+def describe_training_job(cloud: Cloud, request: Request) -> Response:
+    """DescribeTrainingJob."""
+    return described(find(cloud, request["TrainingJobName"]))
+
+
+def stop_training_job(cloud: Cloud, request: Request) -> Response:
+    """StopTrainingJob: SIGTERM, SIGKILL after 120 s; what the job has in /opt/ml/model by then is kept."""
+    name = request["TrainingJobName"]
+    find(cloud, name)
+    if not training.stop(cloud, name):
+        status = find(cloud, name)["TrainingJobStatus"]
+        raise AwsError(
+            "ValidationException", f"The request was rejected because the training job is in status {status}."
+        )
+    return {}
+
+
+def list_training_jobs(cloud: Cloud, request: Request) -> Response:
+    """ListTrainingJobs."""
+    return jobs_listing(
+        cloud.store.all(training.KIND),
+        request,
+        into="TrainingJobSummaries",
+        name="TrainingJobName",
+        status="TrainingJobStatus",
+        members=SUMMARY,
+    )
+
+
+def recover(cloud: Cloud) -> None:
+    """Fail the jobs that an earlier server left unfinished; their processes went with it."""
+    for document in cloud.store.all(training.KIND):
+        name = document["TrainingJobName"]
+        if document["TrainingJobStatus"] not in training.FINAL and live.find(cloud, training.KIND, name) is None:
+            training.advance(cloud, name, "Failed", "Failed", "Training job failed", FailureReason=INTERRUPTED)
+            shutil.rmtree(live.directory(cloud, training.KIND, name), ignore_errors=True)
+
+
+def shutdown(cloud: Cloud) -> None:
+    """Kill every job; the next `recover` says so."""
+    live.shutdown(cloud, training.KIND)
+
+
+def _check_channel(channel: dict[str, Any], default_mode: str) -> None:
+    name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource")
+    mode = channel.get("InputMode", default_mode)
+    if mode == "Pipe":
+        message = f"Channel {name}: the local AWS has no input mode Pipe; use File or FastFile."
+    elif source is None:
+        message = f"Channel {name}: the local AWS reads only S3DataSource."
+    elif source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
+        message = f"Channel {name}: the local AWS reads S3Prefix and ManifestFile, not {source['S3DataType']}."
+    elif channel.get("CompressionType", "None") != "None":
+        message = f"Channel {name}: CompressionType {channel['CompressionType']} needs the input mode Pipe."
+    else:
+        return
+    raise AwsError("ValidationException", message)
+
+
+OPERATIONS: dict[str, Handler] = {
+    "CreateTrainingJob": create_training_job,
+    "DescribeTrainingJob": describe_training_job,
+    "StopTrainingJob": stop_training_job,
+    "ListTrainingJobs": list_training_jobs,
+}

@@ -1,0 +1,106 @@
+"""Who answers for which endpoint: every request leases an instance, so that none is stopped with requests in flight."""
+
+import random
+import threading
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from localaws.serving.instance import Instance
+
+
+class NoEndpointError(Exception):
+    """Nothing answers for this endpoint."""
+
+
+class NoVariantError(Exception):
+    """The endpoint has no such variant."""
+
+
+class NotReadyError(Exception):
+    """The variant's instances are all being started again."""
+
+
+@dataclass
+class Pool:
+    """The instances of a variant, and its share of the traffic: weight over the sum of the endpoint's weights."""
+
+    weight: float
+    instances: list[Instance] = field(default_factory=list)
+
+
+Fleet = dict[str, Pool]  # by the variant's name
+
+
+class Router:
+    """Fleets by endpoint. Safe to use from any thread; nothing in it waits, but `drain`."""
+
+    def __init__(self) -> None:
+        self._fleets: dict[str, Fleet] = {}
+        self._changed = threading.Condition()
+
+    def lease(self, endpoint: str, variant: str | None) -> tuple[str, Instance]:
+        """The least busy instance of the variant, or of one picked by weight; give it back with `release`."""
+        with self._changed:
+            fleet = self._fleets.get(endpoint)
+            if fleet is None:
+                raise NoEndpointError
+            name = variant or _by_weight(fleet)
+            if name not in fleet:
+                raise NoVariantError
+            ready = [instance for instance in fleet[name].instances if instance.ready]
+            if not ready:
+                raise NotReadyError
+            instance = min(ready, key=lambda one: (one.in_flight, one.served))
+            instance.in_flight += 1
+            instance.served += 1
+            return name, instance
+
+    def release(self, instance: Instance) -> None:
+        """The leased instance has answered."""
+        with self._changed:
+            instance.in_flight -= 1
+            self._changed.notify_all()
+
+    def replace(self, endpoint: str, fleet: Fleet | None) -> list[Instance]:
+        """From now on this fleet (or none) answers; returns the instances that did so far."""
+        with self._changed:
+            old = self._fleets.pop(endpoint, {})
+            if fleet is not None:
+                self._fleets[endpoint] = fleet
+            return [instance for pool in old.values() for instance in pool.instances]
+
+    def resize(self, endpoint: str, variant: str, more: Collection[Instance], count: int) -> list[Instance]:
+        """Add instances to a variant, then keep `count` of them, the ready and the idle last; returns the ones taken out."""
+        with self._changed:
+            pool = self._fleets[endpoint][variant]
+            ranked = sorted([*pool.instances, *more], key=lambda one: (one.ready, -one.in_flight))
+            pool.instances = ranked[len(ranked) - count :]
+            return ranked[: len(ranked) - count]
+
+    def weigh(self, endpoint: str, variant: str, weight: float) -> None:
+        """Set a variant's weight."""
+        with self._changed:
+            self._fleets[endpoint][variant].weight = weight
+
+    def clear(self) -> None:
+        """From now on nothing answers."""
+        with self._changed:
+            self._fleets.clear()
+
+    def drain(self, instances: Collection[Instance], seconds: float) -> None:
+        """Wait until instances that are out of every fleet have answered all they hold, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: not any(instance.in_flight for instance in instances), seconds)
+
+    def sizes(self) -> Iterator[tuple[str, str, int]]:
+        """(endpoint, variant, instances) of all there are."""
+        with self._changed:
+            fleets = {endpoint: dict(fleet) for endpoint, fleet in self._fleets.items()}
+        for endpoint, fleet in fleets.items():
+            for variant, pool in fleet.items():
+                yield endpoint, variant, len(pool.instances)
+
+
+def _by_weight(fleet: Fleet) -> str:
+    weights = [pool.weight for pool in fleet.values()]
+    return random.choices(list(fleet), weights if any(weights) else None)[0]  # noqa: S311 - traffic, not a secret

@@ -1,0 +1,92 @@
+"""The backbones: frozen ImageNet networks that turn a photo into a vector of features.
+
+    backbone = backbones.load("resnet50", Path("weights/resnet50.pth"))
+    features = backbone.features([centre_crop(photo, backbone.side)])    # (1, 2048)
+"""
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from efficientnet_lite import EfficientNetLite0
+from photos import Crop
+
+
+class WeightsError(Exception):
+    """A weights file that is missing, or is not the backbone's; the message says which."""
+
+
+def _resnet50() -> nn.Module:
+    from torchvision.models import resnet50  # takes seconds to import, and only this backbone needs it
+
+    network: Any = resnet50(weights=None)
+    network.fc = nn.Identity()
+    return network  # type: ignore[no-any-return]  # torchvision has no types
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One backbone: how to build it, and what its weights were trained to see (means and deviations of 0..255)."""
+
+    build: Callable[[], nn.Module]
+    classifier: str
+    features: int
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+    side: int = 224
+
+
+BACKBONES = {
+    "resnet50": Spec(_resnet50, "fc.", 2048, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "efficientnet_lite0": Spec(EfficientNetLite0, "_fc.", 1280, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+}
+
+
+class Backbone:
+    """A network with its preprocessing, ready to compute features on this machine."""
+
+    def __init__(self, spec: Spec, network: nn.Module, device: torch.device, dtype: torch.dtype):
+        self.side = spec.side
+        self.width = spec.features
+        self._network = network.to(device, dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._mean = torch.tensor(spec.mean, device=device).view(3, 1, 1)
+        self._deviation = torch.tensor(spec.deviation, device=device).view(3, 1, 1)
+        self._device, self._dtype = device, dtype
+
+    @torch.inference_mode()
+    def features(self, crops: Sequence[Crop]) -> Tensor:
+        """n crops of (side, side, 3) to float32 (n, features), on the CPU; n may be 0."""
+        if not crops:
+            return torch.empty(0, self.width)
+        pixels = torch.from_numpy(np.stack(crops)).to(self._device).permute(0, 3, 1, 2)  # strides are channels-last
+        x = ((pixels - self._mean) / self._deviation).to(self._dtype)
+        return self._network(x).float().cpu()  # type: ignore[no-any-return]
+
+
+def load(name: str, weights: Path) -> Backbone:
+    """The backbone `name` with the ImageNet state_dict in the file `weights`. Raises WeightsError."""
+    spec = BACKBONES[name]
+    network = spec.build()
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        network.load_state_dict({key: value for key, value in state.items() if not key.startswith(spec.classifier)})
+    except FileNotFoundError:
+        raise WeightsError(f"{weights} is missing: put the ImageNet state_dict of {name} there") from None
+    except (OSError, RuntimeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"{weights} is not a state_dict of {name}: {str(error).splitlines()[0]}") from error
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Backbone(spec, network, device, _dtype(device))
+
+
+def _dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on the processors that compute in it, several times as fast as float32; others would only imitate it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if device.type == "cpu" and cpuinfo.exists() and {"avx512_bf16", "amx_bf16"} & set(cpuinfo.read_text().split()):
+        return torch.bfloat16
+    return torch.float32

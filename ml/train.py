@@ -1,0 +1,197 @@
+"""Trains the classifier's head on the embeddings: one trial of a tuning job, or the final model.
+
+A SageMaker training job in script mode: `train.py --backbone resnet50 --learning_rate 0.001 --epochs 30`.
+
+Reads the channel `embeddings` (what embed.py wrote) and writes `head.pth`, `classes.json` and `model.json` to the model
+directory. With the channel `weights`, that of the final training, the model directory also gets `backbone.pth` and
+`code/`, all that serving needs.
+
+The model kept is that of the epoch with the lowest valid_loss. Its line is printed once more at the end, because a
+tuning job takes the last value it reads as the trial's result.
+"""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, dropout, linear
+
+from backbones import BACKBONES
+from job import BASE, FAILURE, JobError, parse, run
+
+EMBEDDINGS = Path(os.environ.get("SM_CHANNEL_EMBEDDINGS", BASE / "input/data/embeddings"))
+WEIGHTS = Path(os.environ.get("SM_CHANNEL_WEIGHTS", BASE / "input/data/weights"))
+MODEL = Path(os.environ.get("SM_MODEL_DIR", BASE / "model"))
+
+SERVING_CODE = ("inference.py", "backbones.py", "efficientnet_lite.py", "photos.py", "requirements.txt")
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """The job's hyperparameters."""
+
+    backbone: str = "resnet50"
+    learning_rate: float = 0.001
+    batch_size: int = 32
+    epochs: int = 30
+    weight_decay: float = 0.01
+    dropout: float = 0.3
+    seed: int = 0
+
+    def problems(self) -> Iterator[str]:
+        """What is out of range."""
+        if self.backbone not in BACKBONES:
+            yield f"--backbone must be one of {', '.join(BACKBONES)}, not {self.backbone!r}"
+        if not 0 < self.learning_rate <= 1:
+            yield f"--learning_rate must be above 0 and at most 1, not {self.learning_rate}"
+        for name in ("batch_size", "epochs"):
+            if getattr(self, name) < 1:
+                yield f"--{name} must be 1 or more, not {getattr(self, name)}"
+        if not 0 <= self.weight_decay <= 1:
+            yield f"--weight_decay must be from 0 to 1, not {self.weight_decay}"
+        if not 0 <= self.dropout < 1:
+            yield f"--dropout must be at least 0 and below 1, not {self.dropout}"
+
+
+class AdamW:
+    """Adam with decoupled weight decay: Loshchilov and Hutter 2019 (arXiv:1711.05101), algorithm 2, constant schedule.
+
+    The first optimizer of torch.optim in a process imports torch's compiler, which takes longer than a whole trial.
+    """
+
+    def __init__(self, parameters: list[Tensor], learning_rate: float, weight_decay: float):
+        self.parameters = parameters
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self._moments = [(torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters]
+        self._steps = 0
+
+    @torch.no_grad()
+    def step(self, loss: Tensor) -> None:
+        """Moves the parameters by one step against the gradient of the loss."""
+        self._steps += 1
+        gradients = torch.autograd.grad(loss, self.parameters)
+        for parameter, gradient, (mean, square) in zip(self.parameters, gradients, self._moments, strict=True):
+            mean.lerp_(gradient, 1 - 0.9)
+            square.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
+            unbiased = mean / (1 - 0.9**self._steps)
+            deviation = (square / (1 - 0.999**self._steps)).sqrt_().add_(1e-8)
+            parameter.mul_(1 - self.learning_rate * self.weight_decay)
+            parameter.addcdiv_(unbiased, deviation, value=-self.learning_rate)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The vectors of one split: features (n, d) and labels (n,)."""
+
+    features: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch reached, and the head it left: weight (classes, d) and bias (classes,)."""
+
+    number: int
+    train_loss: float
+    valid_loss: float
+    valid_accuracy: float
+    weight: Tensor
+    bias: Tensor
+
+    def __str__(self) -> str:
+        return (
+            f"epoch={self.number} train_loss={self.train_loss:.4f} "
+            f"valid_loss={self.valid_loss:.4f} valid_accuracy={self.valid_accuracy:.4f}"
+        )
+
+
+def read_split(name: str, features: int) -> Split:
+    """A split of the embeddings, each view of a photo a row. Raises JobError."""
+    path = EMBEDDINGS / f"{name}.npz"
+    if not path.is_file():
+        raise JobError(f"{path} is missing: the embeddings channel must hold what embed.py wrote")
+    with np.load(path) as arrays:
+        photos, views, width = arrays["features"].shape
+        vectors = torch.from_numpy(arrays["features"]).reshape(photos * views, width)
+        labels = torch.from_numpy(arrays["labels"]).repeat_interleave(views)
+    if width != features:
+        raise JobError(f"{path} holds {width} features a photo, --backbone makes {features}: embed with that backbone")
+    return Split(vectors, labels)
+
+
+def fit(train: Split, valid: Split, classes: int, options: Hyperparameters) -> Iterator[Epoch]:
+    """Trains a linear head, an epoch at a time."""
+    # One centre and one scale make a learning rate mean the same for every backbone; both are folded into the head.
+    centre = train.features.mean(0)
+    scale = (train.features - centre).square().mean().sqrt().clamp_min(1e-6)
+    inputs = (train.features - centre) / scale
+    weight = torch.zeros(classes, inputs.shape[1], requires_grad=True)
+    bias = torch.zeros(classes, requires_grad=True)
+    optimizer = AdamW([weight, bias], options.learning_rate, options.weight_decay)
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+    for number in range(1, options.epochs + 1):
+        total = 0.0
+        for rows in torch.randperm(len(inputs)).split(options.batch_size):
+            loss = cross_entropy(linear(dropout(inputs[rows], options.dropout), weight, bias), train.labels[rows])
+            optimizer.step(loss)
+            total += loss.item() * len(rows)
+        folded = weight.detach() / scale
+        shifted = bias.detach() - folded @ centre
+        scores = linear(valid.features, folded, shifted)
+        valid_loss = cross_entropy(scores, valid.labels).item()
+        accuracy = (scores.argmax(1) == valid.labels).float().mean().item()
+        yield Epoch(number, total / len(inputs), valid_loss, accuracy, folded, shifted)
+
+
+def save(best: Epoch, classes: list[str], options: Hyperparameters) -> None:
+    """Writes the model directory. Raises JobError."""
+    MODEL.mkdir(parents=True, exist_ok=True)
+    torch.save({"weight": best.weight, "bias": best.bias}, MODEL / "head.pth")
+    (MODEL / "classes.json").write_text(json.dumps(classes))
+    summary = {
+        "backbone": options.backbone,
+        "hyperparameters": asdict(options),
+        "epoch": best.number,
+        "valid_loss": best.valid_loss,
+        "valid_accuracy": best.valid_accuracy,
+    }
+    (MODEL / "model.json").write_text(json.dumps(summary))
+    if WEIGHTS.is_dir():
+        weights = WEIGHTS / f"{options.backbone}.pth"
+        if not weights.is_file():
+            raise JobError(f"{weights} is missing: the weights channel must hold the backbone's state_dict")
+        shutil.copyfile(weights, MODEL / "backbone.pth")
+        (MODEL / "code").mkdir(exist_ok=True)
+        for name in SERVING_CODE:
+            shutil.copyfile(Path(__file__).with_name(name), MODEL / "code" / name)
+
+
+def main(argv: list[str]) -> None:
+    """Trains, and saves the best epoch's model."""
+    options = parse(Hyperparameters, argv)
+    features = BACKBONES[options.backbone].features
+    train, valid = read_split("train", features), read_split("valid", features)
+    classes: list[str] = json.loads((EMBEDDINGS / "classes.json").read_text())
+    best = None
+    for epoch in fit(train, valid, len(classes), options):
+        if not math.isfinite(epoch.valid_loss):
+            raise JobError(f"valid_loss is {epoch.valid_loss} in epoch {epoch.number}: lower --learning_rate")
+        print(epoch, flush=True)
+        if best is None or epoch.valid_loss < best.valid_loss:
+            best = epoch
+    assert best is not None
+    save(best, classes, options)
+    print(f"kept the model of epoch {best.number}:\n{best}", flush=True)
+
+
+if __name__ == "__main__":
+    run(main, FAILURE)

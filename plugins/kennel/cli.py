@@ -1,0 +1,171 @@
+"""`kennel`: the whole of Kennel on one machine, by a few commands. What they need is imported when they run."""
+
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kennel.local.errors import KennelError
+
+app = typer.Typer(
+    help="Keeps an image classifier trained and in service, here on a local AWS with a real Airflow.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Photos to train on.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+def main() -> None:
+    """Run a command. What goes wrong is one line on stderr: exit code 2, or 1 when the work itself failed."""
+    try:
+        app()
+    except KennelError as error:
+        sys.exit(_complain(error))
+    except KeyboardInterrupt:
+        print('Interrupted. What was started goes on in the background; "kennel down" stops it.', file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def up() -> None:
+    """Start the local AWS and Airflow in the background; what runs already is left alone."""
+    from rich.console import Console
+
+    from kennel.local import airflow, services
+    from kennel.local.progress import Progress
+    from kennel.local.state import Home
+
+    home = Home.find()
+    with Progress(Console()) as progress:
+        progress.show("start", "local AWS", "running")
+        aws = services.start(home)
+        progress.show("start", "local AWS", "done", aws.url)
+        progress.show("start", "Airflow", "running")
+        api = services.wait_for_airflow(home)
+        progress.show("start", "Airflow", "done", f"{api.url}  {airflow.login(home)}")
+
+
+@app.command()
+def down() -> None:
+    """Stop everything that was started; what it knows stays in .kennel/."""
+    from kennel.local import services
+    from kennel.local.state import Home
+
+    print("Stopped." if services.stop(Home.find()) else "Nothing is running.")
+
+
+@app.command()
+def demo(
+    photos: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Photos instead of the drawn ones.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write what happened as JSON.")] = None,
+) -> None:
+    """Tune, train, evaluate, register, deploy and autoscale a classifier, and ask it about a photo."""
+    from rich.console import Console
+
+    from kennel.local import airflow, summary
+    from kennel.local import demo as demonstration
+    from kennel.local.state import Home
+
+    if report and not report.absolute().parent.is_dir():
+        raise KennelError(f"There is no directory {report.parent} to write {report.name} to: create it first.")
+    home, console = Home.find(), Console()
+    document, root = demonstration.run(home, photos, console)
+    if report:
+        report.write_text(json.dumps(document, indent=2) + "\n")
+    # below the date the bucket's key is the photo's place in its directory
+    photo = root / document["prediction"]["photo"].partition("/")[2]
+    summary.show(console, document, airflow.login(home), str(photo))
+
+
+@data.command()
+def push(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="train/, valid/ and test/, each of NNN.Breed/*.jpg.")
+    ],
+    date: Annotated[
+        datetime.datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The day the photos became known (UTC); today if not given."),
+    ] = None,
+) -> None:
+    """Check photos and upload those that are new or changed."""
+    from rich.console import Console
+
+    from kennel.local import datasets
+    from kennel.local.aws import LocalAws
+    from kennel.local.progress import Progress
+    from kennel.local.state import Home
+
+    aws = LocalAws.running(Home.find())
+    photos = datasets.check(directory)
+    day = (date or datetime.datetime.now(datetime.UTC)).date()
+    prefix = datasets.prefix(aws.names.datasets, day)
+    with Progress(Console(stderr=True)) as progress:
+        advance = progress.counter("data", "push photos", len(photos.files))
+        pushed = datasets.push(aws.client("s3"), aws.names.bucket, prefix, photos, advance=advance)
+    print(f"{directory}, {len(photos.classes)} classes, to s3://{aws.names.bucket}/{prefix}: {pushed}.")
+
+
+@app.command()
+def predict(photo: Annotated[str, typer.Argument(metavar="PHOTO_OR_URL")]) -> None:
+    """Name the dog in a photo by the deployed classifier."""
+    from rich.console import Console
+
+    from kennel.local import prediction, summary
+    from kennel.local.state import Home
+
+    aws = prediction.deployed(Home.find())
+    Console().print(summary.guesses(prediction.ask(aws, prediction.event(photo))))
+
+
+@app.command()
+def status() -> None:
+    """Show what runs, the last runs and what is in service."""
+    from rich.console import Console
+
+    from kennel.local import status
+    from kennel.local.state import Home
+
+    Console().print(status.table(Home.find()))
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(help="airflow, localaws, a task, a job, or the endpoint's name.")] = "airflow",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines as they come.")] = False,
+) -> None:
+    """Show the end of a log."""
+    from kennel.local import logs
+    from kennel.local.state import Home
+
+    read = logs.find(Home.find(), name)
+    for line in logs.follow(read) if follow else read()[-logs.LAST_LINES :]:
+        print(line, flush=True)
+
+
+@app.command()
+def env() -> None:
+    """Print the variables by which other clients reach the local AWS, as KEY=VALUE lines."""
+    from kennel.local.aws import LocalAws
+    from kennel.local.state import Home
+
+    for name, value in LocalAws.running(Home.find()).environment.items():
+        print(f"{name}={value}")
+
+
+def _complain(error: KennelError) -> int:
+    *before, message = str(error).splitlines()
+    for line in before:
+        print(f"  {line}", file=sys.stderr)
+    print(f"kennel: {message}", file=sys.stderr)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Kennel on one machine: the local AWS and Airflow in the background, and what a person does with them."""

@@ -1,0 +1,104 @@
+"""Airflow in the background: its settings, its process and its one user."""
+
+import json
+import secrets
+import sys
+from pathlib import Path
+
+from kennel import config
+from kennel.local import ports, processes
+from kennel.local.aws import LocalAws
+from kennel.local.state import Home, Service, write_private
+
+NAME = "airflow"
+PORT = 8080
+WORKER_LOG_PORT = 8793
+TRIGGER_LOG_PORT = 8794
+USER = "admin"
+
+
+def start(home: Home, aws: LocalAws) -> Service:
+    """Start Airflow without waiting for it; one that runs is found again.
+
+    It needs the local AWS only when a task runs, so both may start at once.
+    """
+    service = home.services().get(NAME)
+    if processes.running(service):
+        return service
+    taken = {
+        "http": ports.choose(PORT),
+        "worker_log": ports.choose(WORKER_LOG_PORT),
+        "trigger_log": ports.choose(TRIGGER_LOG_PORT),
+    }
+    home.airflow.mkdir(parents=True, exist_ok=True)
+    if not home.passwords.exists():
+        write_private(home.passwords, json.dumps({USER: secrets.token_urlsafe(12)}))
+    service = processes.start(
+        [sys.executable, "-m", "airflow", "standalone"],
+        env=environment(home, aws, taken),
+        log=home.log(NAME),
+        cwd=home.airflow,
+        ports=taken,
+    )
+    home.record(NAME, service)
+    return service
+
+
+def environment(home: Home, aws: LocalAws, taken: dict[str, int]) -> dict[str, str]:
+    """Everything Airflow and its tasks run under.
+
+    Their AWS identity is the operator user's key, read from a file when a task first needs it; the connection
+    `aws_default` assumes Airflow's role from there.
+    """
+    connection = {
+        "conn_type": "aws",
+        "extra": {"role_arn": aws.names.role_arn("airflow"), "region_name": aws.classifier.region},
+    }
+    return processes.environment(
+        **aws.dag_environment,
+        PATH=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        AWS_DEFAULT_REGION=aws.classifier.region,
+        AWS_SHARED_CREDENTIALS_FILE=str(home.airflow_keys),
+        AWS_CONFIG_FILE="/dev/null",
+        AWS_EC2_METADATA_DISABLED="true",
+        AIRFLOW_HOME=str(home.airflow),
+        AIRFLOW_CONN_AWS_DEFAULT=json.dumps(connection),
+        **{f"AIRFLOW__{name}": value for name, value in settings(home, taken).items()},
+    )
+
+
+def settings(home: Home, taken: dict[str, int]) -> dict[str, str]:
+    """Airflow's own settings, by `SECTION__KEY`."""
+    return {
+        "API__BASE_URL": url(taken["http"]),
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(taken["http"]),
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "CORE__DAGS_FOLDER": str(config.ROOT / "dags"),
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__PARALLELISM": "4",
+        "CORE__PLUGINS_FOLDER": str(config.ROOT / "plugins"),
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        "LOGGING__TRIGGER_LOG_SERVER_PORT": str(taken["trigger_log"]),
+        "LOGGING__WORKER_LOG_SERVER_PORT": str(taken["worker_log"]),
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    }
+
+
+def url(port: int) -> str:
+    """The address of Airflow's UI and REST API."""
+    return f"http://127.0.0.1:{port}"
+
+
+def password(home: Home) -> str:
+    """The admin user's password."""
+    word: str = json.loads(home.passwords.read_text())[USER]
+    return word
+
+
+def login(home: Home) -> str:
+    """User and password as a person is shown them."""
+    return f"user {USER}, password {password(home)}"

@@ -1,0 +1,159 @@
+"""A client of Airflow's REST API, as far as following runs needs it."""
+
+import datetime
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import httpx
+
+from kennel.local import airflow, processes
+from kennel.local.errors import KennelError, RunFailedError
+from kennel.local.state import Home
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a run: its state, and from first start to end, or until now, in seconds."""
+
+    task_id: str
+    state: str
+    seconds: float
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a DAG."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    seconds: float
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will happen in it."""
+        return self.state in {"success", "failed"}
+
+
+class Airflow:
+    """Airflow's REST API as the admin user."""
+
+    def __init__(self, url: str, password: str) -> None:
+        self.url = url
+        self._password = password
+
+    @classmethod
+    def running(cls, home: Home) -> Self:
+        """The one that runs. Raises KennelError when none does."""
+        service = home.services().get(airflow.NAME)
+        if not processes.running(service):
+            raise KennelError('Airflow is not running: start it with "kennel up".')
+        return cls(airflow.url(service.ports["http"]), airflow.password(home))
+
+    def ready(self, *dag_ids: str) -> bool:
+        """Whether every component answers and these DAGs are known.
+
+        Raises RunFailedError when a DAG file cannot be imported.
+        """
+        try:
+            health = self._http.get("/api/v2/monitor/health").json()
+        except (httpx.TransportError, ValueError):
+            return False
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        if any(health[part]["status"] != "healthy" for part in parts):
+            return False
+        known = {dag["dag_id"] for dag in self.get("/dags")["dags"]}
+        if known.issuperset(dag_ids):
+            return True
+        for error in self.get("/importErrors")["import_errors"]:
+            raise RunFailedError(f"{error['filename']} cannot be imported: {error['stack_trace'].splitlines()[-1]}")
+        return False
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run now; its id."""
+        answer = self._call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        run_id: str = answer["dag_run_id"]
+        return run_id
+
+    def run(self, dag_id: str, run_id: str) -> Run:
+        """A run as it stands."""
+        return _run(self.get(f"/dags/{dag_id}/dagRuns/{run_id}"))
+
+    def last_run(self, dag_id: str) -> Run | None:
+        """The latest run of a DAG."""
+        runs = self.get(f"/dags/{dag_id}/dagRuns", limit=1, order_by="-run_after")["dag_runs"]
+        return _run(runs[0]) if runs else None
+
+    def tasks(self, dag_id: str, run_id: str) -> list[Task]:
+        """The tasks of a run that have been scheduled or have ended, in the order in which they started."""
+        rows = self.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        rows.sort(key=lambda row: (row["start_date"] or "~", row["task_id"]))
+        return [
+            Task(row["task_id"], row["state"], _seconds(row["start_date"], row["end_date"]), row["try_number"])
+            for row in rows
+            if row["state"]
+        ]
+
+    def triggered_run(self, dag_id: str, run_id: str) -> Run | None:
+        """The run of another DAG that an asset event of this run has started, when there is one yet."""
+        events = self.get("/assets/events", source_dag_id=dag_id, source_run_id=run_id)["asset_events"]
+        for created in (run for event in events for run in event["created_dagruns"]):
+            return self.run(created["dag_id"], created["run_id"])
+        return None
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """What a task returned, or None."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        answer = self._http.get(f"/api/v2{path}", headers=self._login)
+        return answer.json()["value"] if answer.is_success else None
+
+    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[str]:
+        """The lines that an attempt of a task has logged, without their timestamps."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
+        content = self.get(path)["content"]
+        return [_line(entry) for entry in content]
+
+    def get(self, path: str, **query: Any) -> Any:
+        """GET a path under /api/v2. Raises RunFailedError when it is refused."""
+        return self._call("GET", path, params=query)
+
+    def _call(self, method: str, path: str, **content: Any) -> Any:
+        answer = self._http.request(method, f"/api/v2{path}", headers=self._login, **content)
+        if not answer.is_success:
+            raise RunFailedError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:300]}")
+        return answer.json()
+
+    @cached_property
+    def _http(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+
+    @cached_property
+    def _login(self) -> dict[str, str]:
+        body = {"username": airflow.USER, "password": self._password}
+        answer = self._http.post("/auth/token", json=body)
+        if not answer.is_success:
+            raise KennelError('Airflow does not take the password kept for it: run "kennel down", then "kennel up".')
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+def _run(row: dict[str, Any]) -> Run:
+    return Run(row["dag_id"], row["dag_run_id"], row["state"], _seconds(row["start_date"], row["end_date"]))
+
+
+def _seconds(start: str | None, end: str | None) -> float:
+    if start is None:
+        return 0.0
+    stop = datetime.datetime.fromisoformat(end) if end else datetime.datetime.now(datetime.UTC)
+    return round((stop - datetime.datetime.fromisoformat(start)).total_seconds(), 1)
+
+
+def _line(entry: Any) -> str:
+    """A log entry as one line; what it carries besides its message follows as key=value."""
+    if isinstance(entry, str):
+        return entry
+    event = str(entry.get("event", ""))
+    for error in entry.get("error_detail") or []:
+        event += f"\n{error['exc_type']}: {error['exc_value']}"
+    return event

@@ -1,0 +1,96 @@
+"""Services in the background: each a session of its own, found again and stopped as a whole."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeGuard
+
+import psutil
+
+from kennel.local.state import Service
+
+STOP_SECONDS = 30
+INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """An environment of these variables and of this machine's few general ones.
+
+    The person's own AWS, Airflow and proxy settings stay out: they would send a local run elsewhere.
+    """
+    return {name: os.environ[name] for name in INHERITED if name in os.environ} | variables
+
+
+def start(command: list[str], *, env: dict[str, str], log: Path, cwd: Path, ports: dict[str, int]) -> Service:
+    """Start a command in a session of its own; what it prints is added to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    return Service(process.pid, psutil.Process(process.pid).create_time(), ports)
+
+
+def running(service: Service | None) -> TypeGuard[Service]:
+    """Whether the very process that was started is still there."""
+    return service is not None and _leader(service) is not None
+
+
+def members(service: Service) -> set[psutil.Process]:
+    """The service's leader, all that came from it, and all in its session, although the leader be gone."""
+    leader = _leader(service)
+    found = {leader, *leader.children(recursive=True)} if leader else set()
+    for process in psutil.process_iter():
+        try:
+            # A session keeps its number from being given out again for as long as it has a member; one that is older
+            # than the service is somebody else's of the same number.
+            if os.getsid(process.pid) == service.pid and process.create_time() >= service.started:
+                found.add(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return {process for process in found if _alive(process)}
+
+
+def stop(service: Service) -> None:
+    """End a service and everything of it.
+
+    SIGTERM to its leader, so that it ends its own in order; then to what outlived the leader; SIGKILL to what is left
+    after 30 seconds.
+    """
+    left = members(service)
+    told: set[psutil.Process] = set()
+    deadline = time.monotonic() + STOP_SECONDS
+    while left and time.monotonic() < deadline:
+        leader = _leader(service)
+        targets = ({leader} if leader else left) - told
+        _signal(targets, psutil.Process.terminate)
+        told |= targets
+        # wait_procs reaps those that are children of this very process
+        psutil.wait_procs(list(left), timeout=0.1)
+        left = {process for process in left | members(service) if _alive(process)}
+    _signal(left, psutil.Process.kill)
+    psutil.wait_procs(list(left), timeout=5)
+
+
+def _leader(service: Service) -> psutil.Process | None:
+    try:
+        process = psutil.Process(service.pid)
+        return process if process.create_time() == service.started and _alive(process) else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _signal(processes: set[psutil.Process], send: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            send(process)

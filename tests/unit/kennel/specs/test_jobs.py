@@ -1,0 +1,55 @@
+"""Every request body passes the constraint check that the local AWS applies to what it serves."""
+
+from typing import Any
+
+import pytest
+
+from kennel.config import Classifier
+from kennel.specs import jobs
+from localaws.validation import validate
+
+DATA = jobs.Data(run="dogs-20261122t030000-3fa9c1", version="0123456789ab", code="c" * 64)
+MODEL = "s3://kennel-dogs-123456789012-us-east-1/runs/dogs/x/training/y/output/model.tar.gz"
+
+
+def tuning(dogs: Classifier) -> dict[str, Any]:
+    return jobs.tuning_job(dogs, DATA, max_jobs=8, max_parallel_jobs=2, instance_type="ml.m5.xlarge")
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("CreateProcessingJob", lambda dogs: jobs.embed_job(dogs, DATA)),
+        ("CreateProcessingJob", lambda dogs: jobs.evaluate_job(dogs, DATA, MODEL)),
+        ("CreateHyperParameterTuningJob", tuning),
+        ("CreateTrainingJob", lambda dogs: jobs.training_job(dogs, DATA, {"batch_size": "32"}, "ml.m5.xlarge")),
+    ],
+    ids=["embed", "evaluate", "tune", "train"],
+)
+def test_the_body_passes_sagemakers_constraints(dogs: Classifier, operation: str, body: Any) -> None:
+    assert validate("sagemaker", operation, body(dogs)) == []
+
+
+def test_the_check_sees_a_wrong_name(dogs: Classifier) -> None:
+    assert validate("sagemaker", "CreateProcessingJob", {**jobs.embed_job(dogs, DATA), "ProcessingJobName": "a_b"})
+
+
+def test_what_is_tuned_is_not_given_as_static_too(dogs: Classifier) -> None:
+    body = tuning(dogs)
+    ranges = body["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    tuned = {entry["Name"] for entries in ranges.values() for entry in entries}
+    assert {"learning_rate", "batch_size"} <= tuned
+    assert not tuned & body["TrainingJobDefinition"]["StaticHyperParameters"].keys()
+
+
+def test_the_final_training_takes_the_best_trials_values_and_the_weights(dogs: Classifier) -> None:
+    best = {"learning_rate": "0.01", "_tuning_objective_metric": "valid_loss"}
+    body = jobs.training_job(dogs, DATA, best, "ml.m5.xlarge")
+    assert body["HyperParameters"]["learning_rate"] == "0.01"
+    assert "_tuning_objective_metric" not in body["HyperParameters"]
+    assert [channel["ChannelName"] for channel in body["InputDataConfig"]] == ["embeddings", "weights"]
+
+
+def test_a_trial_has_no_weights(dogs: Classifier) -> None:
+    channels = tuning(dogs)["TrainingJobDefinition"]["InputDataConfig"]
+    assert [channel["ChannelName"] for channel in channels] == ["embeddings"]

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from kennel import config
+from kennel.config import ConfigError, load
+
+ACCOUNT = {"KENNEL_ACCOUNT_ID": "123456789012"}
+
+
+@pytest.fixture
+def write_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A writable copy of dogs.toml that `load` reads."""
+    copy = tmp_path / "dogs.toml"
+    copy.write_text((config.CLASSIFIERS / "dogs.toml").read_text())
+    monkeypatch.setattr(config, "CLASSIFIERS", tmp_path)
+    return copy
+
+
+def test_reads_the_shipped_classifier() -> None:
+    dogs = load("dogs", ACCOUNT)
+    assert dogs.embed.backbone == "resnet50"
+    assert (dogs.autoscaling.min_instances, dogs.autoscaling.max_instances) == (1, 2)
+    assert dogs.autoscaling.target_invocations_per_instance == 30
+    assert {"learning_rate", "batch_size"} <= dogs.tune.ranges.keys()
+
+
+def test_the_environment_overrides_region_backbone_and_polling() -> None:
+    dogs = load(
+        "dogs",
+        {
+            **ACCOUNT,
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "KENNEL_BACKBONE": "efficientnet_lite0",
+            "KENNEL_POLL_SECONDS": "1",
+            "KENNEL_ALLOWED_HOSTS": "127.0.0.1:4566",
+        },
+    )
+    assert dogs.region == "eu-west-1"
+    assert dogs.embed.backbone == "efficientnet_lite0"
+    assert dogs.environment.poll_seconds == 1
+    assert dogs.environment.allowed_hosts == "127.0.0.1:4566"
+
+
+def test_a_missing_account_names_the_variable() -> None:
+    with pytest.raises(ConfigError, match="KENNEL_ACCOUNT_ID is not set"):
+        load("dogs", {})
+
+
+def test_an_unknown_classifier_lists_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"no classifier 'cats'.*dogs"):
+        load("cats", ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max_jobs = 8", "max_jobs = 0", "tune.max_jobs"),
+        ("max_jobs = 8", "max_jobbs = 8", "tune.max_jobbs"),
+        ('name = "dogs"', 'name = "Dogs!"', "name"),
+        ('backbone = "resnet50"', 'backbone = "vgg"', "'vgg' is none of resnet50"),
+        ("min_instances = 1", "min_instances = 3", "min_instances is above max_instances"),
+        ("min = 0.0005, max = 0.02", "min = 0.02, max = 0.02", "min < max"),
+        ("provisioned_concurrency = 1", "provisioned_concurrency = 9", "above reserved_concurrency"),
+        ("[images]", "[images", "dogs.toml"),
+    ],
+)
+def test_a_wrong_value_fails_in_one_line_that_names_file_and_key(
+    write_toml: Path, old: str, new: str, message: str
+) -> None:
+    text = write_toml.read_text()
+    assert old in text
+    write_toml.write_text(text.replace(old, new))
+    with pytest.raises(ConfigError) as failure:
+        load("dogs", ACCOUNT)
+    assert "dogs.toml" in str(failure.value)
+    assert message in str(failure.value)
+    assert "\n" not in str(failure.value).strip()

@@ -1,0 +1,38 @@
+import datetime
+
+from kennel import names
+from kennel.config import Classifier
+from kennel.names import Names
+
+MOMENT = datetime.datetime(2026, 11, 22, 3, 0, tzinfo=datetime.UTC)
+LONGEST = "a" * 20
+
+
+def test_a_run_has_the_same_name_on_every_retry_and_no_other_runs(dogs: Classifier) -> None:
+    at = Names.of(dogs)
+    assert at.run(MOMENT, "manual__1") == at.run(MOMENT, "manual__1")
+    assert at.run(MOMENT, "manual__1") != at.run(MOMENT, "manual__2")
+    assert at.run(MOMENT, "manual__1").startswith("dogs-20261122t030000-")
+
+
+def test_a_moment_in_another_time_zone_is_named_in_utc(dogs: Classifier) -> None:
+    zone = datetime.timezone(datetime.timedelta(hours=5))
+    assert Names.of(dogs).run(MOMENT.astimezone(zone), "x") == Names.of(dogs).run(MOMENT, "x")
+
+
+def test_tuning_job_names_fit_in_32_characters_for_the_longest_classifier_and_a_tenth_attempt() -> None:
+    run = Names(LONGEST, "123456789012", "us-east-1").run(MOMENT, "manual__1")
+    name = names.fit(run, names.TUNING_JOB_LIMIT, attempt=10)
+    assert len(name) <= 32
+    assert name.endswith(run.partition("-")[2] + "-r10")
+
+
+def test_every_attempt_shares_the_first_ones_stem() -> None:
+    run = Names(LONGEST, "123456789012", "us-east-1").run(MOMENT, "manual__1")
+    assert names.fit(run, 32, 2) == names.fit(run, 32) + "-r2"
+
+
+def test_the_embed_job_is_named_by_its_content(dogs: Classifier) -> None:
+    assert (
+        Names.of(dogs).embed_job("0123456789ab", "efficientnet_lite0") == "dogs-embed-0123456789ab-efficientnet-lite0"
+    )
