@@ -50,7 +50,7 @@ def register_scalable_target(cloud: Cloud, request: Request) -> Response:
     if target["MinCapacity"] > target["MaxCapacity"]:
         raise AwsError(
             "ValidationException",
-            f"Minimum capacity {target['MinCapacity']} cannot be greater than maximum capacity {target['MaxCapacity']}.",
+            f"Minimum capacity {target['MinCapacity']} is greater than maximum capacity {target['MaxCapacity']}.",
         )
     if not cloud.store.add(TARGETS, resource, target):
         cloud.store.update(TARGETS, resource, **target)

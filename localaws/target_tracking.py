@@ -52,7 +52,7 @@ def keep_bounds(cloud: Cloud, target: Document) -> None:
 
 
 def follow(cloud: Cloud, minute: float) -> None:
-    """Look at every target after the minute that began at `minute`; one that cannot be looked at is left for the next."""
+    """Look at every target after the minute that began at `minute`; what cannot be done then is left for the next."""
     for target in cloud.store.all(TARGETS):
         try:
             keep_bounds(cloud, target)
@@ -102,13 +102,14 @@ def _track(cloud: Cloud, target: Document, minute: float) -> None:
 
 
 def _is_cooling_down(target: Document, configuration: dict[str, Any], direction: str) -> bool:
-    cooldown = configuration.get(f"Scale{direction}Cooldown", COOLDOWN_SECONDS) * minute_seconds() / 60
-    return now() < target.get(f"LastScale{direction}", 0) + cooldown
+    cooldown: float = configuration.get(f"Scale{direction}Cooldown", COOLDOWN_SECONDS) * minute_seconds() / 60
+    last: float = target.get(f"LastScale{direction}", 0)
+    return now() < last + cooldown
 
 
 def _wish(cloud: Cloud, policy: Document, count: int, minute: float) -> int:
     """How many instances a policy wants, now that there are `count`."""
-    goal = policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
+    goal: float = policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
     points = _datapoints(cloud, policy, minute)
     recent = points[-OUT_MINUTES:]
     if all(point is not None and point > goal for point in recent):

@@ -1,7 +1,7 @@
 """The backbones: frozen ImageNet networks that turn a photo into a vector of features.
 
-    backbone = backbones.load("resnet50", Path("weights/resnet50.pth"))
-    features = backbone.features([centre_crop(photo, backbone.side)])    # (1, 2048)
+backbone = backbones.load("resnet50", Path("weights/resnet50.pth"))
+features = backbone.features([centre_crop(photo, backbone.side)])    # (1, 2048)
 """
 
 import pickle

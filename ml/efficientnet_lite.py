@@ -57,9 +57,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels_in, h, w) to (n, channels_out, h / stride, w / stride)."""
-        y = relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
+        wide = relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        filtered = relu6(self._bn1(self._depthwise_conv(wide)))
+        y: Tensor = self._bn2(self._project_conv(filtered))
         return x + y if self.shortcut else y
 
 
@@ -71,7 +71,9 @@ class EfficientNetLite0(nn.Module):
         self._conv_stem = SameConv(3, 32, 3, stride=2)
         self._bn0 = _norm(32)
         self._blocks = nn.ModuleList(
-            Bottleneck(kernel, 1 if repeat else stride, expansion, channels_out if repeat else channels_in, channels_out)
+            Bottleneck(
+                kernel, 1 if repeat else stride, expansion, channels_out if repeat else channels_in, channels_out
+            )
             for repeats, kernel, stride, expansion, channels_in, channels_out in STAGES
             for repeat in range(repeats)
         )

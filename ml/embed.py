@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -62,7 +61,10 @@ def random_crop(image: Image.Image, side: int, random: Random) -> Crop:
 
     The recipe ImageNet networks are trained with (Szegedy et al. 2014, arXiv:1409.4842, section 6), cut less tightly.
     """
-    area, aspect = random.uniform(0.35, 1) * image.width * image.height, math.exp(random.uniform(-1, 1) * math.log(4 / 3))
+    area, aspect = (
+        random.uniform(0.35, 1) * image.width * image.height,
+        math.exp(random.uniform(-1, 1) * math.log(4 / 3)),
+    )
     width, height = min(image.width, math.sqrt(area * aspect)), min(image.height, math.sqrt(area / aspect))
     left, top = random.uniform(0, image.width - width), random.uniform(0, image.height - height)
     pixels = crop(image, (left, top, left + width, top + height), side)
@@ -130,7 +132,9 @@ def classes_of(splits: dict[str, list[Photo]]) -> list[str]:
         raise JobError(f"only one class has training photos, {classes[0]}: a classifier needs two or more")
     for split, photos in splits.items():
         if untrained := sorted({photo.class_name for photo in photos} - set(classes)):
-            raise JobError(f"{', '.join(untrained)}: photos in the {split} split but none to train with; add some there")
+            raise JobError(
+                f"{', '.join(untrained)}: photos in the {split} split but none to train with; add some there"
+            )
     return classes
 
 

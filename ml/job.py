@@ -40,14 +40,13 @@ def parse(kind: type[A], argv: Sequence[str]) -> A:
         parser.add_argument(f"--{field.name}", default=field.default, nargs="?", const="")
     texts, unknown = parser.parse_known_args(list(argv))
     problems = [f"{text} is unknown" for text in unknown]
-    values = {}
-    for field in fields(kind):
-        text = getattr(texts, field.name)
-        values[field.name] = field.default
+    values: dict[str, Any] = {field.name: field.default for field in fields(kind)}
+    for name, default in values.items():
+        text = getattr(texts, name)
         try:
-            values[field.name] = type(field.default)(text)
+            values[name] = type(default)(text)
         except ValueError:
-            problems.append(f"--{field.name} must be {WORDS[type(field.default)]}, not {text!r}")
+            problems.append(f"--{name} must be {WORDS[type(default)]}, not {text!r}")
     arguments = kind(**values)
     problems += arguments.problems()
     if problems:

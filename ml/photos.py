@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Crop = NDArray[np.uint8]  # (side, side, 3), RGB
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
@@ -32,10 +32,18 @@ def read_photo(data: bytes, side: int) -> Image.Image:
             raise UnreadablePhotoError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
         image.draft("RGB", (2 * side, 2 * side))
         return ImageOps.exif_transpose(image).convert("RGB")
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnreadablePhotoError("not a JPEG or PNG image") from None
     # what Pillow's decoders raise on broken files
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
         raise UnreadablePhotoError(f"broken image: {error}") from error
 
 

@@ -140,7 +140,7 @@ def fit(train: Split, valid: Split, classes: int, options: Hyperparameters) -> I
     torch.manual_seed(options.seed)
     for number in range(1, options.epochs + 1):
         total = 0.0
-        for rows in torch.randperm(len(inputs)).split(options.batch_size):
+        for rows in torch.split(torch.randperm(len(inputs)), options.batch_size):
             loss = cross_entropy(linear(dropout(inputs[rows], options.dropout), weight, bias), train.labels[rows])
             optimizer.step(loss)
             total += loss.item() * len(rows)
@@ -150,6 +150,15 @@ def fit(train: Split, valid: Split, classes: int, options: Hyperparameters) -> I
         valid_loss = cross_entropy(scores, valid.labels).item()
         accuracy = (scores.argmax(1) == valid.labels).float().mean().item()
         yield Epoch(number, total / len(inputs), valid_loss, accuracy, folded, shifted)
+
+
+def announced(epochs: Iterator[Epoch]) -> Iterator[Epoch]:
+    """The same epochs, each printed as it ends. Raises JobError when the training diverged."""
+    for epoch in epochs:
+        if not math.isfinite(epoch.valid_loss):
+            raise JobError(f"valid_loss is {epoch.valid_loss} in epoch {epoch.number}: lower --learning_rate")
+        print(epoch, flush=True)
+        yield epoch
 
 
 def save(best: Epoch, classes: list[str], options: Hyperparameters) -> None:
@@ -181,14 +190,7 @@ def main(argv: list[str]) -> None:
     features = BACKBONES[options.backbone].features
     train, valid = read_split("train", features), read_split("valid", features)
     classes: list[str] = json.loads((EMBEDDINGS / "classes.json").read_text())
-    best = None
-    for epoch in fit(train, valid, len(classes), options):
-        if not math.isfinite(epoch.valid_loss):
-            raise JobError(f"valid_loss is {epoch.valid_loss} in epoch {epoch.number}: lower --learning_rate")
-        print(epoch, flush=True)
-        if best is None or epoch.valid_loss < best.valid_loss:
-            best = epoch
-    assert best is not None
+    best = min(announced(fit(train, valid, len(classes), options)), key=lambda epoch: epoch.valid_loss)
     save(best, classes, options)
     print(f"kept the model of epoch {best.number}:\n{best}", flush=True)
 

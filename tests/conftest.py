@@ -2,7 +2,9 @@
 
 import configparser
 import contextlib
+import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,7 +16,12 @@ from typing import Any
 import boto3
 import pytest
 
-NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+REPOSITORY = Path(__file__).parents[1]
+SESSION = boto3.session.Session()  # one for all clients: it keeps the models it has parsed
+ANYONE_HERE = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+}
 
 
 @dataclass(frozen=True)
@@ -41,25 +48,41 @@ class LocalAws:
 
     def client(self, service: str, **settings: Any) -> Any:
         """A boto3 client of it, as root unless `aws_access_key_id` and the like say otherwise."""
-        as_root = {name.lower(): self.env[name] for name in NAMES[:2]}
-        settings = settings if "aws_access_key_id" in settings else as_root | settings
-        return boto3.session.Session().client(service, endpoint_url=self.url, region_name=self.region, **settings)
+        if "aws_access_key_id" not in settings:
+            names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+            settings |= {name.lower(): self.env[name] for name in names}
+        return SESSION.client(service, endpoint_url=self.url, region_name=self.region, **settings)
+
+    def role(self, *statements: dict[str, Any]) -> dict[str, str]:
+        """A client's credentials as a new role that has these policy statements and no others."""
+        name = f"role-{secrets.token_hex(6)}"
+        iam = self.client("iam")
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(ANYONE_HERE))["Role"]
+        if statements:
+            policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+            iam.put_role_policy(RoleName=name, PolicyName="policy", PolicyDocument=policy)
+        keys = self.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="session")["Credentials"]
+        return {
+            "aws_access_key_id": keys["AccessKeyId"],
+            "aws_secret_access_key": keys["SecretAccessKey"],
+            "aws_session_token": keys["SessionToken"],
+        }
 
 
-def start_local_aws(home: Path, *arguments: str, **environment: str) -> LocalAws:
+def start_local_aws(home: Path, **environment: str) -> LocalAws:
     """Start one on a free port and wait until it serves; its log goes to `home/log`."""
     home.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with (home / "log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "localaws", "--port", "0", "--home", str(home), *arguments],
+            [sys.executable, "-m", "localaws", "--port", "0", "--home", str(home)],
             env={**kept, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             start_new_session=True,
-            cwd=Path(__file__).parents[1],
+            cwd=REPOSITORY,
         )
     assert process.stdout
     ready = process.stdout.readline()

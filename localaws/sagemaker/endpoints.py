@@ -7,7 +7,7 @@ from dataclasses import asdict
 from localaws import autoscaling
 from localaws.cloud import Cloud, Handler, Request, Response, now
 from localaws.errors import AwsError
-from localaws.sagemaker import endpoint_configs, tags
+from localaws.sagemaker import endpoint_configs
 from localaws.sagemaker.listing import listing
 from localaws.serving import deployment, metrics
 from localaws.serving.deployment import KIND, RUNNING
@@ -47,13 +47,12 @@ def create_endpoint(cloud: Cloud, request: Request) -> Response:
     }
     if not cloud.store.add(KIND, name, document):
         raise _taken(arn)
-    tags.replace(cloud, arn, request.get("Tags", []))
     deployment.create(cloud, document)
     return {"EndpointArn": arn}
 
 
 def update_endpoint(cloud: Cloud, request: Request) -> Response:
-    """UpdateEndpoint: a fleet for the new config takes over once it answers; until then, and if not, the old one stays."""
+    """UpdateEndpoint: a fleet for the new config takes over once it answers; until then the old one does."""
     name = request["EndpointName"]
     document = find(cloud, name)
     config = endpoint_configs.find(cloud, request["EndpointConfigName"])

@@ -12,7 +12,7 @@ from localaws.serving.deployment import KIND
 from localaws.serving.fleet import router
 from localaws.serving.instance import Instance
 from localaws.serving.metrics import recorder
-from localaws.serving.router import NoEndpoint, NotReady, NoVariant
+from localaws.serving.router import NoEndpointError, NotReadyError, NoVariantError
 
 TIMEOUT_SECONDS = 60.0  # SageMaker's own limit of an invocation
 CLOSE_SECONDS = 5.0
@@ -59,15 +59,15 @@ def shutdown(cloud: Cloud) -> None:
 def _lease(cloud: Cloud, endpoint: str, variant: str | None) -> tuple[str, Instance]:
     try:
         return router.lease(endpoint, variant)
-    except NoEndpoint:
+    except NoEndpointError:
         document = cloud.store.get(KIND, endpoint)
         if document and document["EndpointStatus"] == "SystemUpdating":
             raise AwsError("ServiceUnavailable", f"The endpoint {endpoint} is coming back; try again.", 503) from None
         message = f"Endpoint {endpoint} of account {cloud.account_id} not found."
         raise AwsError("ValidationError", message) from None
-    except NoVariant:
+    except NoVariantError:
         raise AwsError("ValidationError", f"Variant {variant} of endpoint {endpoint} not found.") from None
-    except NotReady:
+    except NotReadyError:
         message = f"The instances of the endpoint {endpoint} are starting again; its log says why."
         raise AwsError("ServiceUnavailable", message, 503) from None
 
@@ -92,12 +92,8 @@ def _model_error(cloud: Cloud, endpoint: str, variant: str, status: int, message
         f"See https://{cloud.region}.console.aws.amazon.com/cloudwatch/home?region={cloud.region}"
         f"#logEventViewer:group={group} in account {cloud.account_id} for more information."
     )
-    members = {
-        "OriginalStatusCode": status,
-        "OriginalMessage": message,
-        "LogStreamArn": cloud.arn("logs", f"log-group:{group}"),
-    }
-    return AwsError("ModelError", text, 424, **members)
+    stream = cloud.arn("logs", f"log-group:{group}")
+    return AwsError("ModelError", text, 424, OriginalStatusCode=status, OriginalMessage=message, LogStreamArn=stream)
 
 
 OPERATIONS: dict[str, Handler] = {"InvokeEndpoint": invoke_endpoint}

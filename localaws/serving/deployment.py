@@ -3,11 +3,10 @@
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from localaws.cloud import Cloud, now
-from localaws.sagemaker import tags
 from localaws.serving import fleet
 from localaws.serving.fleet import router
 from localaws.serving.instance import Stopped
@@ -30,7 +29,7 @@ def create(cloud: Cloud, document: Document) -> None:
 
 
 def update(
-    cloud: Cloud, document: Document, config_name: str, variants: list[Variant], summaries: list[Document]
+    cloud: Cloud, document: Document, config_name: str, variants: Sequence[Variant], summaries: list[Document]
 ) -> None:
     """Bring up a fleet for another config beside the one that answers; that one goes on if it does not come up."""
     wanted = {
@@ -121,7 +120,6 @@ def _delete(cloud: Cloud, document: Document) -> None:
     name = document["EndpointName"]
     fleet.retire(router.replace(name, None))
     shutil.rmtree(cloud.home / "endpoints" / name, ignore_errors=True)
-    tags.forget(cloud, document["EndpointArn"])
     cloud.store.delete(KIND, name)
 
 

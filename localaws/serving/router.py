@@ -70,12 +70,13 @@ class Router:
             return [instance for pool in old.values() for instance in pool.instances]
 
     def resize(self, endpoint: str, variant: str, more: Collection[Instance], count: int) -> list[Instance]:
-        """Add instances to a variant, then keep `count` of them, the ready and the idle last; returns the ones taken out."""
+        """Add instances to a variant, then take out all but `count`, the busiest first; returns those."""
         with self._changed:
             pool = self._fleets[endpoint][variant]
             ranked = sorted([*pool.instances, *more], key=lambda one: (one.ready, -one.in_flight))
-            pool.instances = ranked[len(ranked) - count :]
-            return ranked[: len(ranked) - count]
+            surplus = max(0, len(ranked) - count)
+            pool.instances = ranked[surplus:]
+            return ranked[:surplus]
 
     def weigh(self, endpoint: str, variant: str, weight: float) -> None:
         """Set a variant's weight."""

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeGuard
 
@@ -12,7 +13,6 @@ import psutil
 
 from kennel.local.state import Service
 
-STOP_SECONDS = 30
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
@@ -27,6 +27,9 @@ def environment(**variables: str) -> dict[str, str]:
 def start(command: list[str], *, env: dict[str, str], log: Path, cwd: Path, ports: dict[str, int]) -> Service:
     """Start a command in a session of its own; what it prints is added to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # as in a script's background job; a child would inherit it and could not be stopped by SIGINT
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -55,24 +58,36 @@ def members(service: Service) -> set[psutil.Process]:
 
 
 def stop(service: Service) -> None:
-    """End a service and everything of it.
+    """End a service and everything of it, and return when all of it is gone.
 
-    SIGTERM to its leader, so that it ends its own in order; then to what outlived the leader; SIGKILL to what is left
-    after 30 seconds.
+    SIGINT to its leader, as Ctrl-C would, so that it ends its own in order (a standalone Airflow knows no other
+    signal); SIGTERM to what is left after 20 seconds, or at once when there is no leader; SIGKILL 5 seconds later.
     """
     left = members(service)
-    told: set[psutil.Process] = set()
-    deadline = time.monotonic() + STOP_SECONDS
+    leader = _leader(service)
+    if leader:
+        left = _after_signal(service, left, [leader], signal.SIGINT, 20)
+    left = _after_signal(service, left, left, signal.SIGTERM, 5)
+    _after_signal(service, left, left, signal.SIGKILL, 5)
+
+
+def _after_signal(
+    service: Service,
+    left: set[psutil.Process],
+    targets: Iterable[psutil.Process],
+    number: signal.Signals,
+    seconds: float,
+) -> set[psutil.Process]:
+    """Send a signal to the targets; what is left of the service when all is gone or the seconds are over."""
+    for process in targets:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+    deadline = time.monotonic() + seconds
     while left and time.monotonic() < deadline:
-        leader = _leader(service)
-        targets = ({leader} if leader else left) - told
-        _signal(targets, psutil.Process.terminate)
-        told |= targets
-        # wait_procs reaps those that are children of this very process
+        # wait_procs also reaps those that are children of this very process
         psutil.wait_procs(list(left), timeout=0.1)
         left = {process for process in left | members(service) if _alive(process)}
-    _signal(left, psutil.Process.kill)
-    psutil.wait_procs(list(left), timeout=5)
+    return left
 
 
 def _leader(service: Service) -> psutil.Process | None:
@@ -88,9 +103,3 @@ def _alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _signal(processes: set[psutil.Process], send: Callable[[psutil.Process], None]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            send(process)

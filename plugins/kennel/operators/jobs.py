@@ -40,7 +40,7 @@ class _Job(SageMakerBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the run's job or create it, then wait for it in the triggerer."""
         self.job_name, job = self._claim()
-        if job is None:
+        if not job:
             self.config[self._kind.name_member] = self.job_name
             self.preprocess_config()
             self.log.info("Creating %s job %s", self.job_type, self.job_name)
@@ -79,8 +79,8 @@ class _Job(SageMakerBaseOperator):
     def _kind(self) -> Kind:
         return KINDS[self.job_type]
 
-    def _claim(self) -> tuple[str, dict[str, Any] | None]:
-        """The first attempt's name that has not failed, with its job if there is one."""
+    def _claim(self) -> tuple[str, dict[str, Any]]:
+        """The first attempt's name that has not failed, with its job, or an empty dict."""
         base = self.config[self._kind.name_member]
         attempt = 1
         while True:
