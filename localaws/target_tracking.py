@@ -9,6 +9,7 @@ import datetime
 import logging
 import math
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -85,7 +86,7 @@ def _track(cloud: Cloud, target: Document, minute: float) -> None:
     if status != "InService" or not policies:
         return
     count = current["DesiredInstanceCount"]
-    wishes = [(_wish(cloud, policy, count, minute), policy) for policy in policies]
+    wishes = [(desired(_datapoints(cloud, policy, minute), _goal(policy), count), policy) for policy in policies]
     wish, policy = max(wishes, key=lambda pair: pair[0])
     wish = min(max(wish, target["MinCapacity"]), target["MaxCapacity"])
     configuration = policy["TargetTrackingScalingPolicyConfiguration"]
@@ -97,7 +98,7 @@ def _track(cloud: Cloud, target: Document, minute: float) -> None:
         or _is_cooling_down(target, configuration, direction)
     ):
         return
-    _scale(cloud, target, wish, f"policy {policy['PolicyName']} of target {configuration['TargetValue']:g}")
+    _scale(cloud, target, wish, f"policy {policy['PolicyName']} with the target {_goal(policy):g}")
     cloud.store.update(TARGETS, target["ResourceId"], **{f"LastScale{direction}": now()})
 
 
@@ -107,20 +108,18 @@ def _is_cooling_down(target: Document, configuration: dict[str, Any], direction:
     return now() < last + cooldown
 
 
-def _wish(cloud: Cloud, policy: Document, count: int, minute: float) -> int:
-    """How many instances a policy wants, now that there are `count`."""
-    goal: float = policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
-    points = _datapoints(cloud, policy, minute)
-    recent = points[-OUT_MINUTES:]
-    if all(point is not None and point > goal for point in recent):
+def desired(points: Sequence[float | None], goal: float, count: int) -> int:
+    """How many instances a metric's last minutes (None: no data) ask for, now that there are `count`."""
+    recent = [point for point in points[-OUT_MINUTES:] if point is not None]
+    if len(recent) == OUT_MINUTES and min(recent) > goal:
         return math.ceil(count * recent[-1] / goal)
-    if all(point is not None and point < IN_SHARE * goal for point in points):
-        return math.ceil(count * max(points) / goal)
+    whole = [point for point in points[-IN_MINUTES:] if point is not None]
+    if len(whole) == IN_MINUTES and max(whole) < IN_SHARE * goal:
+        return math.ceil(count * max(whole) / goal)
     return count
 
 
-def _datapoints(cloud: Cloud, policy: Document, minute: float) -> list[Any]:
-    """The metric's last fifteen minutes, None for one without data."""
+def _datapoints(cloud: Cloud, policy: Document, minute: float) -> list[float | None]:
     length = minute_seconds()
     starts = [minute - length * back for back in reversed(range(IN_MINUTES))]
     metric = _metric(policy)
@@ -132,6 +131,11 @@ def _datapoints(cloud: Cloud, policy: Document, minute: float) -> list[Any]:
     )
     values = {point["Timestamp"].timestamp(): point[metric["Statistics"][0]] for point in answer["Datapoints"]}
     return [values.get(start) for start in starts]
+
+
+def _goal(policy: Document) -> float:
+    goal: float = policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
+    return goal
 
 
 def _metric(policy: Document) -> dict[str, Any]:

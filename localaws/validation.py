@@ -119,7 +119,7 @@ def _broken(shape: Any, value: Any) -> Iterator[str]:
     if kind == "string":
         if shape.enum and value not in shape.enum:
             yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
-        if "pattern" in limits and not _compiled(limits["pattern"]).fullmatch(value):
+        if "pattern" in limits and not compiled(limits["pattern"]).fullmatch(value):
             yield f"Member must satisfy regular expression pattern: {limits['pattern']}"
 
 
@@ -133,7 +133,7 @@ def _lower_first(name: str) -> str:
 
 
 @functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
     r"""A pattern of the service model as Python reads it.
 
     Java's `\p{L}` becomes the characters themselves; a quantifier after `$`, which Java allows and a few models hold,

@@ -39,7 +39,7 @@ def parse(kind: type[A], argv: Sequence[str]) -> A:
     for field in fields(kind):
         parser.add_argument(f"--{field.name}", default=field.default, nargs="?", const="")
     texts, unknown = parser.parse_known_args(list(argv))
-    problems = [f"{text} is unknown" for text in unknown]
+    problems = [f"unknown: {' '.join(unknown)}"] if unknown else []
     values: dict[str, Any] = {field.name: field.default for field in fields(kind)}
     for name, default in values.items():
         text = getattr(texts, name)

@@ -1,6 +1,7 @@
 """A user's requirements.txt: installed only when something in it is not there already, and for that container only."""
 
 import importlib.metadata
+import importlib.util
 import sysconfig
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 # A virtual environment over this one: pip counts what is here as installed, and puts all else beside the user's code.
 _INSTALL = """set -e
-python -m venv --without-pip "$1"
+python -m venv {flags} "$1"
 echo {parent} > "$1"/{packages}/parent.pth
 "$1"/bin/python -m pip install --disable-pip-version-check --requirement "$2"
 shift 2
@@ -31,7 +32,11 @@ def with_requirements(command: list[str], environment: dict[str, str], file: Pat
         return command
     environment["PATH"] = f"{place}/bin:{environment['PATH']}"
     packages = Path(sysconfig.get_path("purelib")).relative_to(sysconfig.get_path("data"))
-    script = _INSTALL.format(parent=sysconfig.get_path("purelib"), packages=packages)
+    script = _INSTALL.format(
+        flags="--without-pip" if importlib.util.find_spec("pip") else "",
+        parent=sysconfig.get_path("purelib"),
+        packages=packages,
+    )
     return ["sh", "-c", script, "sh", place, seen, *command]
 
 

@@ -5,7 +5,7 @@ import json
 import tarfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ def named(name: str) -> str:
     return f"NAME = {name!r}\n{NAMED}"
 
 
-def archive(files: dict[str, bytes | str]) -> bytes:
+def archive(files: Mapping[str, bytes | str]) -> bytes:
     """A model.tar.gz."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
@@ -172,5 +172,15 @@ class Hosting:
 
     def processes(self) -> set[int]:
         """The serving processes there are."""
-        children = psutil.Process(self.aws.process.pid).children(recursive=True)
-        return {child.pid for child in children if any(part.endswith("containers/serving.py") for part in child.cmdline())}
+        return {
+            child.pid
+            for child in psutil.Process(self.aws.process.pid).children(recursive=True)
+            if any(part.endswith("containers/serving.py") for part in _command(child))
+        }
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # it ended meanwhile
+        return []

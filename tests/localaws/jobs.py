@@ -8,6 +8,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
 from tests.conftest import LocalAws
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312-ubuntu22.04-sagemaker"
@@ -24,18 +27,26 @@ KINDS = {
 }
 
 
-def tar_gz(files: Mapping[str, str]) -> bytes:
+def tar_gz(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
-            member.size = len(content.encode())
-            tar.addfile(member, io.BytesIO(content.encode()))
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
 
 
 def unique(name: str) -> str:
     return f"{name}-{uuid.uuid4().hex[:6]}"
+
+
+def refused(call: Any, **request: Any) -> tuple[str, str]:
+    """The code and the message with which a call is refused."""
+    with pytest.raises(ClientError) as refusal:
+        call(**request)
+    error = refusal.value.response["Error"]
+    return error["Code"], error["Message"]
 
 
 class Workbench:
@@ -57,7 +68,9 @@ class Workbench:
         trusted = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
         trust = {"Version": "2012-10-17", "Statement": [trusted]}
         granted = [(on_objects, f"{bucket}/*"), (on_bucket, bucket)]
-        statements = [{"Effect": "Allow", "Action": actions, "Resource": where} for actions, where in granted if actions]
+        statements = [
+            {"Effect": "Allow", "Action": actions, "Resource": where} for actions, where in granted if actions
+        ]
         answer = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
         if statements:
             policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
@@ -88,7 +101,7 @@ class Workbench:
 
     def source(self, script: str, **others: str) -> dict[str, str]:
         """Hyperparameters for script mode with this train.py."""
-        archive = tar_gz({"train.py": script, **others})
+        archive = tar_gz({name: content.encode() for name, content in {"train.py": script, **others}.items()})
         address = self.put(f"{unique('code')}/sourcedir.tar.gz", archive)
         return {"sagemaker_program": "train.py", "sagemaker_submit_directory": address}
 
@@ -118,6 +131,49 @@ class Workbench:
         self.sagemaker.create_training_job(**request)
         return self.finished("TrainingJob", request["TrainingJobName"])
 
+    def processing_request(self, script: str, **changes: Any) -> dict[str, Any]:
+        """A CreateProcessingJob request, with a name of its own, that runs a script."""
+        code = self.put(f"{unique('code')}/work.py", script)
+        given = {"S3Uri": code, "LocalPath": "/opt/ml/processing/input/code", "S3DataType": "S3Prefix"}
+        cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
+        return {
+            "ProcessingJobName": unique("job"),
+            "AppSpecification": {
+                "ImageUri": IMAGE,
+                "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/work.py"],
+            },
+            "ProcessingInputs": [{"InputName": "code", "S3Input": {**given, "S3InputMode": "File"}}],
+            "ProcessingResources": {"ClusterConfig": cluster},
+            "RoleArn": self.role,
+            "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+            **changes,
+        }
+
+    def process(self, script: str, **changes: Any) -> dict[str, Any]:
+        """Run a script as a processing job to its end; returns the description."""
+        request = self.processing_request(script, **changes)
+        self.sagemaker.create_processing_job(**request)
+        return self.finished("ProcessingJob", request["ProcessingJobName"])
+
+    def tuning_request(self, script: str, config: Mapping[str, Any], **static: str) -> dict[str, Any]:
+        """A CreateHyperParameterTuningJob request, with a name of its own, that minimises the `loss` of a train.py."""
+        request = self.training_request({})
+        names = ("AlgorithmSpecification", "RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
+        definition = {name: request[name] for name in names}
+        return {
+            "HyperParameterTuningJobName": unique("tune"),
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Random",
+                "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+                "ResourceLimits": {"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 2},
+                "ParameterRanges": {
+                    "ContinuousParameterRanges": [{"Name": "rate", "MinValue": "0.001", "MaxValue": "1"}]
+                },
+                **config,
+            },
+            "TrainingJobDefinition": {**definition, "StaticHyperParameters": self.source(script) | static},
+        }
+
     def describe(self, kind: str, name: str) -> dict[str, Any]:
         operation, member, _ = KINDS[kind]
         answer: dict[str, Any] = getattr(self.sagemaker, operation)(**{member: name})
@@ -138,7 +194,11 @@ class Workbench:
 
     def lines(self, group: str, job: str) -> list[str]:
         """What the first container of a job has said."""
-        streams = self.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/algo-1")["logStreams"]
+        try:
+            answer = self.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/algo-1")
+        except self.logs.exceptions.ResourceNotFoundException:  # the first job of a server makes the group
+            return []
+        streams = answer["logStreams"]
         if not streams:
             return []
         found: list[str] = []

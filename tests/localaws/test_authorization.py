@@ -64,7 +64,11 @@ def test_an_operation_acts_on_what_it_names(
 
 @pytest.mark.parametrize(
     ("operation", "request_"),
-    [("ListModels", {}), ("ListModelPackages", {"ModelPackageGroupName": "g"}), ("ListEndpoints", {"NameContains": "e"})],
+    [
+        ("ListModels", {}),
+        ("ListModelPackages", {"ModelPackageGroupName": "g"}),
+        ("ListEndpoints", {"NameContains": "e"}),
+    ],
 )
 def test_a_listing_acts_on_everything(cloud: Cloud, operation: str, request_: dict[str, Any]) -> None:
     assert resources(cloud, "sagemaker", operation, request_) == ["*"]
@@ -86,9 +90,7 @@ def test_a_role_without_a_policy_may_do_nothing(local_aws: LocalAws) -> None:
 
 
 def test_a_role_may_touch_only_the_resources_it_was_given(local_aws: LocalAws) -> None:
-    sagemaker = local_aws.client(
-        "sagemaker", **local_aws.role(allow("sagemaker:*Model", f"{SAGEMAKER}model/mine-*"))
-    )
+    sagemaker = local_aws.client("sagemaker", **local_aws.role(allow("sagemaker:*Model", f"{SAGEMAKER}model/mine-*")))
     sagemaker.create_model(ModelName="mine-1", PrimaryContainer=CONTAINER)
     assert sagemaker.describe_model(ModelName="mine-1")["ModelName"] == "mine-1"
     assert f"on resource: {SAGEMAKER}model/yours-1" in denial(

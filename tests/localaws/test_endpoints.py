@@ -1,4 +1,4 @@
-"""Endpoints as their users see them: what comes into service, what does not and why, and what a change leaves behind."""
+"""Endpoints as their users see them: what comes into service, what does not and why, what a change leaves behind."""
 
 import json
 import threading
@@ -78,7 +78,9 @@ def test_refuses_a_name_that_is_taken(hosting: Hosting, endpoint: str) -> None:
     code, message = refusal(hosting.sagemaker.create_endpoint, EndpointName=endpoint, EndpointConfigName=config)
 
     assert code == "ValidationException"
-    assert message.startswith(f'Cannot create already existing endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/{endpoint}"')
+    assert message.startswith(
+        f'Cannot create already existing endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/{endpoint}"'
+    )
 
 
 def test_names_what_it_could_not_find(hosting: Hosting, endpoint: str) -> None:
@@ -110,14 +112,35 @@ def test_fails_for_model_data_that_is_not_there(hosting: Hosting) -> None:
     description = hosting.at_rest(hosting.endpoint(hosting.config(model)))
 
     assert description["EndpointStatus"] == "Failed"
-    assert f"Failed to download model data for production variant AllTraffic: s3://{hosting.bucket}/{model}/" in description["FailureReason"]
+    assert (
+        f"Failed to download model data for production variant AllTraffic: s3://{hosting.bucket}/{model}/"
+        in description["FailureReason"]
+    )
 
 
 def test_fails_with_the_last_line_of_a_model_fn_that_raises(hosting: Hosting) -> None:
     reason = failure(hosting, "def model_fn(model_dir):\n    raise RuntimeError('no weights in ' + model_dir)")
 
-    assert reason.startswith("The primary container for production variant AllTraffic did not pass the ping health check.")
+    assert reason.startswith(
+        "The primary container for production variant AllTraffic did not pass the ping health check."
+    )
     assert reason.endswith("RuntimeError: no weights in /opt/ml/model")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (
+            named("two") + "def transform_fn(model, body, content_type, accept): pass",
+            "defines transform_fn, so it must not",
+        ),
+        ("def model_fn(): pass", "model_fn takes 0 arguments, not 1"),
+        ("import nothing_of_the_kind", "ModuleNotFoundError: No module named 'nothing_of_the_kind'"),
+        ("import os\nos.kill(os.getpid(), 9)", "did not pass the ping health check"),
+    ],
+)
+def test_fails_for_a_script_that_breaks_the_contract(hosting: Hosting, source: str, reason: str) -> None:
+    assert reason in failure(hosting, source)
 
 
 def test_fails_without_an_inference_script(hosting: Hosting) -> None:

@@ -102,7 +102,9 @@ def test_an_exception_is_a_model_error(
 
     answer = refused.value.response
     assert answer["Error"]["Code"] == "ModelError"
-    assert answer["Error"]["Message"].startswith(f'Received {kind} error ({status}) from primary with message "{reason}')
+    assert answer["Error"]["Message"].startswith(
+        f'Received {kind} error ({status}) from primary with message "{reason}'
+    )
     assert f"/aws/sagemaker/Endpoints/{echo} in account 000000000000" in answer["Error"]["Message"]
     assert answer["OriginalStatusCode"] == status
     assert answer["OriginalMessage"].startswith(reason)

@@ -152,7 +152,11 @@ def test_takes_a_presigned_url_until_it_expires(local_aws: LocalAws, bucket: str
 def test_refuses_a_presigned_url_that_was_changed(local_aws: LocalAws, bucket: str, version: str) -> None:
     s3 = local_aws.client("s3", config=Config(signature_version=version))
     url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a b/ü+1.txt"})
-    for changed in (url.replace("1.txt", "2.txt"), url.replace("Signature=", "Signature=0"), url.replace("Expires=", "Expires=9")):
+    for changed in (
+        url.replace("1.txt", "2.txt"),
+        url.replace("Signature=", "Signature=0"),
+        url.replace("Expires=", "Expires=9"),
+    ):
         assert httpx.get(changed).status_code in (400, 403)
     assert httpx.delete(url).status_code == 403
     assert httpx.get(url, headers={"x-amz-copy-source": "/other/key"}).status_code == 403

@@ -1,15 +1,17 @@
 """Training jobs on the local AWS, driven by boto3: what the script finds, what comes out, and how a job can end."""
 
+import importlib.util
+import io
 import json
 import re
 import time
+import zipfile
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.conftest import LocalAws
-from tests.localaws.jobs import IMAGE, Workbench, tar_gz
+from tests.localaws.jobs import IMAGE, Workbench, refused, tar_gz
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 SAY_ALL = """
@@ -32,13 +34,6 @@ def bench(local_aws: LocalAws) -> Workbench:
 
 def transitions(job: dict[str, Any]) -> list[str]:
     return [entry["Status"] for entry in job["SecondaryStatusTransitions"]]
-
-
-def refused(call: Any, **request: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as refusal:
-        call(**request)
-    error = refusal.value.response["Error"]
-    return error["Code"], error["Message"]
 
 
 def test_script_finds_what_a_deep_learning_container_gives_it(bench: Workbench) -> None:
@@ -178,6 +173,27 @@ def test_requirements_that_are_there_cost_nothing(bench: Workbench) -> None:
     assert bench.lines(GROUP, request["TrainingJobName"]) == ["ran"]
 
 
+def test_missing_requirement_is_installed_for_this_job_only(bench: Workbench) -> None:
+    """From a wheel in the source directory, so that no network is needed."""
+    wheel = io.BytesIO()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("dogtools.py", "BREEDS = 133")
+        archive.writestr("dogtools-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: dogtools\nVersion: 1.0\n")
+        archive.writestr("dogtools-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("dogtools-1.0.dist-info/RECORD", "")
+    name = "dogtools-1.0-py3-none-any.whl"
+    script = "import dogtools, numpy; print('breeds', dogtools.BREEDS)"
+    files = {"train.py": script.encode(), "requirements.txt": f"./{name}\n".encode(), name: wheel.getvalue()}
+    address = bench.put("code/with-wheel.tar.gz", tar_gz(files))
+    request = bench.training_request({"sagemaker_program": "train.py", "sagemaker_submit_directory": address})
+    bench.sagemaker.create_training_job(**request)
+    job = bench.finished("TrainingJob", request["TrainingJobName"])
+    lines = bench.lines(GROUP, request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Completed", lines
+    assert lines[-1] == "breeds 133"
+    assert importlib.util.find_spec("dogtools") is None
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -211,7 +227,7 @@ def test_source_that_cannot_be_used_fails_the_job(
     bench: Workbench, hyperparameters: dict[str, str], reason: str
 ) -> None:
     bench.put("code/text.tar.gz", "this is text")
-    bench.put("code/escape.tar.gz", tar_gz({"../../escaped.py": ""}))
+    bench.put("code/escape.tar.gz", tar_gz({"../../escaped.py": b""}))
     changed = {name: value.format(bucket=f"s3://{bench.bucket}") for name, value in hyperparameters.items()}
     request = bench.training_request(bench.source("") | changed if hyperparameters else {})
     bench.sagemaker.create_training_job(**request)

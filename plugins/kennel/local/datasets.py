@@ -103,7 +103,7 @@ def _classes(split: Path) -> dict[str, list[Path]]:
 
 def _check_classes(root: Path, classes: dict[str, dict[str, list[Path]]]) -> None:
     known = {name for folders in classes.values() for name in folders}
-    if not known:
+    if not any(photos for folders in classes.values() for photos in folders.values()):
         raise KennelError(f"{root} has no photos: it needs train/, valid/ and test/, each of NNN.Breed/*.jpg.")
     for split in SPLITS:
         if not classes[split]:

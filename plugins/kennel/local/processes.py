@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeGuard
 
@@ -13,6 +12,8 @@ import psutil
 
 from kennel.local.state import Service
 
+ORDERLY_SECONDS = 20.0
+PROMPT_SECONDS = 5.0
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
@@ -34,7 +35,7 @@ def start(command: list[str], *, env: dict[str, str], log: Path, cwd: Path, port
         process = subprocess.Popen(
             command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    return Service(process.pid, psutil.Process(process.pid).create_time(), ports)
+    return Service(process.pid, _started(process.pid), ports)
 
 
 def running(service: Service | None) -> TypeGuard[Service]:
@@ -50,9 +51,9 @@ def members(service: Service) -> set[psutil.Process]:
         try:
             # A session keeps its number from being given out again for as long as it has a member; one that is older
             # than the service is somebody else's of the same number.
-            if os.getsid(process.pid) == service.pid and process.create_time() >= service.started:
+            if os.getsid(process.pid) == service.pid and _started(process.pid) >= service.started:
                 found.add(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
+        except ProcessLookupError:
             continue
     return {process for process in found if _alive(process)}
 
@@ -61,41 +62,49 @@ def stop(service: Service) -> None:
     """End a service and everything of it, and return when all of it is gone.
 
     SIGINT to its leader, as Ctrl-C would, so that it ends its own in order (a standalone Airflow knows no other
-    signal); SIGTERM to what is left after 20 seconds, or at once when there is no leader; SIGKILL 5 seconds later.
+    signal); when it has gone, or has not in 20 seconds, SIGTERM to what is left; SIGKILL 5 seconds later.
     """
     left = members(service)
     leader = _leader(service)
     if leader:
-        left = _after_signal(service, left, [leader], signal.SIGINT, 20)
-    left = _after_signal(service, left, left, signal.SIGTERM, 5)
-    _after_signal(service, left, left, signal.SIGKILL, 5)
+        _signal({leader}, signal.SIGINT, ORDERLY_SECONDS)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        left = {process for process in left | members(service) if _alive(process)}
+        _signal(left, number, PROMPT_SECONDS)
 
 
-def _after_signal(
-    service: Service,
-    left: set[psutil.Process],
-    targets: Iterable[psutil.Process],
-    number: signal.Signals,
-    seconds: float,
-) -> set[psutil.Process]:
-    """Send a signal to the targets; what is left of the service when all is gone or the seconds are over."""
+def _signal(targets: set[psutil.Process], number: signal.Signals, seconds: float) -> None:
+    """Send a signal and return when all of them are gone, or after these seconds."""
     for process in targets:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
     deadline = time.monotonic() + seconds
-    while left and time.monotonic() < deadline:
-        # wait_procs also reaps those that are children of this very process
-        psutil.wait_procs(list(left), timeout=0.1)
-        left = {process for process in left | members(service) if _alive(process)}
-    return left
+    while any(map(_alive, targets)) and time.monotonic() < deadline:
+        # reaps those that are children of this very process
+        psutil.wait_procs(list(targets), timeout=0.1)
 
 
 def _leader(service: Service) -> psutil.Process | None:
     try:
-        process = psutil.Process(service.pid)
-        return process if process.create_time() == service.started and _alive(process) else None
-    except psutil.NoSuchProcess:
-        return None
+        if _started(service.pid) == service.started:
+            process = psutil.Process(service.pid)
+            return process if _alive(process) else None
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        pass
+    return None
+
+
+def _started(pid: int) -> int:
+    """Clock ticks from boot to the process's start: unlike its time of day, no setting of the clock changes it.
+
+    Raises ProcessLookupError when there is no such process. The field is the 22nd of proc_pid_stat(5), the 20th behind
+    the command's name in parentheses.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+    return int(stat.rpartition(")")[2].split()[19])
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -1,7 +1,6 @@
 """Both background services together: up and down."""
 
 import time
-from collections.abc import Callable
 
 from kennel.local import account, airflow, aws, processes
 from kennel.local.api import Airflow
@@ -32,7 +31,7 @@ def start(home: Home) -> aws.LocalAws:
         return local
 
 
-def wait_for_airflow(home: Home, tick: Callable[[], None] = lambda: None) -> Airflow:
+def wait_for_airflow(home: Home) -> Airflow:
     """Return when Airflow can be given work.
 
     Raises RunFailedError when it has ended, a DAG cannot be imported, or it is not there in three minutes.
@@ -42,7 +41,6 @@ def wait_for_airflow(home: Home, tick: Callable[[], None] = lambda: None) -> Air
     while not api.ready(*DAGS):
         if not processes.running(home.services().get(airflow.NAME)) or time.monotonic() > deadline:
             raise RunFailedError(f"Airflow did not start; see {home.log(airflow.NAME)}.")
-        tick()
         time.sleep(0.5)
     return api
 

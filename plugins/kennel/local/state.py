@@ -14,10 +14,10 @@ from kennel.local.errors import KennelError
 
 @dataclass(frozen=True)
 class Service:
-    """A session in the background: its leader by pid and start time (a pid alone is used again), and its ports."""
+    """A session in the background: its leader by pid and start (a pid alone is used again), and its ports."""
 
     pid: int
-    started: float
+    started: int
     ports: dict[str, int] = field(default_factory=dict)
 
 

@@ -18,8 +18,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from invoke_endpoint import fetch, handler
 from PIL import Image
+
+from invoke_endpoint import fetch, handler
 
 
 @dataclass

@@ -1,4 +1,5 @@
 import pytest
+
 from invoke_endpoint.config import Settings
 from invoke_endpoint.errors import ConfigurationError
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from invoke_endpoint import endpoint as asking
 from invoke_endpoint.config import Credentials, Settings
 from invoke_endpoint.endpoint import Runtime
@@ -96,15 +97,16 @@ def test_a_slow_endpoint_times_out_and_its_late_answer_is_no_one_elses(serve: Se
     released = threading.Event()
 
     def respond(request: http.server.BaseHTTPRequestHandler) -> None:
-        if len(server.requests) == 1:
+        if len(server.requests) == 2:
             released.wait(5)
         reply(200, f"answer {len(server.requests)}".encode())(request)
 
     server = serve(respond)
     runtime = Runtime(server.url)
+    invoke(runtime)
     with pytest.raises(TimedOutError):
         invoke(runtime, seconds=0.2)
-    assert invoke(runtime) == "answer 2"
+    assert invoke(runtime) == "answer 3"
     released.set()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from invoke_endpoint import fetch as fetching
 from invoke_endpoint.errors import (
     AddressNotAllowedError,
@@ -106,6 +107,7 @@ def test_a_trusted_ipv6_address_is_named_in_brackets() -> None:
     "url",
     [
         "http://example.com/dog.jpg",
+        "http://example.com:443/dog.jpg",
         "ftp://example.com/dog.jpg",
         "file:///etc/passwd",
         "data:image/png;base64,AAAA",

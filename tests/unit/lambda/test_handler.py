@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from invoke_endpoint import handler
 from invoke_endpoint.errors import ConfigurationError
 from invoke_endpoint.handler import lambda_handler

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pytest
+
 from invoke_endpoint.errors import (
     BadRequestError,
     EndpointError,

@@ -1,0 +1,151 @@
+"""Processing jobs on the local AWS, driven by boto3."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.conftest import LocalAws
+from tests.localaws.jobs import IMAGE, Workbench, refused
+
+GROUP = "/aws/sagemaker/ProcessingJobs"
+
+
+@pytest.fixture(scope="module")
+def bench(local_aws: LocalAws) -> Workbench:
+    return Workbench(local_aws)
+
+
+def outputs(bench: Workbench, prefix: str) -> dict[str, Any]:
+    target = {"S3Uri": bench.uri(prefix), "LocalPath": "/opt/ml/processing/output", "S3UploadMode": "EndOfJob"}
+    return {"Outputs": [{"OutputName": "out", "S3Output": target}]}
+
+
+def test_inputs_are_read_and_outputs_stored(bench: Workbench) -> None:
+    bench.put("photos/dt=1/a.txt", "A")
+    bench.put("photos/dt=2/b.txt", "B")
+    manifest = bench.put("all.manifest", json.dumps([{"prefix": bench.uri("photos/")}, "dt=1/a.txt", "dt=2/b.txt"]))
+    script = """
+import os, pathlib, sys
+photos = pathlib.Path("/opt/ml/processing/input/photos")
+output = pathlib.Path("/opt/ml/processing/output/by-day")
+output.mkdir()
+for path in sorted(photos.rglob("*.txt")):
+    (output / path.parent.name).write_text(path.read_text())
+print("arguments", sys.argv[1:], os.environ["MY_SETTING"])
+pathlib.Path("/opt/ml/output/message").write_text("two days")
+"""
+    request = bench.processing_request(
+        script, ProcessingOutputConfig=outputs(bench, "results"), Environment={"MY_SETTING": "on"}
+    )
+    photos = {"S3Uri": manifest, "LocalPath": "/opt/ml/processing/input/photos", "S3DataType": "ManifestFile"}
+    request["ProcessingInputs"].append({"InputName": "photos", "S3Input": photos})
+    request["AppSpecification"]["ContainerArguments"] = ["--views", "2"]
+    bench.sagemaker.create_processing_job(**request)
+    job = bench.finished("ProcessingJob", request["ProcessingJobName"])
+    assert (job["ProcessingJobStatus"], job["ExitMessage"]) == ("Completed", "two days")
+    assert job["CreationTime"] <= job["ProcessingStartTime"] <= job["ProcessingEndTime"]
+    assert bench.keys("results/") == ["results/by-day/dt=1", "results/by-day/dt=2"]
+    assert bench.get("results/by-day/dt=2") == b"B"
+    assert bench.lines(GROUP, request["ProcessingJobName"]) == ["arguments ['--views', '2'] on"]
+
+
+def test_model_archive_arrives_under_its_own_name(bench: Workbench) -> None:
+    address = bench.put("models/job/output/model.tar.gz", b"packed")
+    request = bench.processing_request("print(open('/opt/ml/processing/input/model/model.tar.gz').read())")
+    model = {"S3Uri": address, "LocalPath": "/opt/ml/processing/input/model", "S3DataType": "S3Prefix"}
+    request["ProcessingInputs"].append({"InputName": "model", "S3Input": model})
+    bench.sagemaker.create_processing_job(**request)
+    assert bench.finished("ProcessingJob", request["ProcessingJobName"])["ProcessingJobStatus"] == "Completed"
+    assert bench.lines(GROUP, request["ProcessingJobName"]) == ["packed"]
+
+
+def test_failing_script_fails_the_job_and_stores_nothing(bench: Workbench) -> None:
+    script = "open('/opt/ml/processing/output/half', 'w').write('x')\nraise ValueError('too many unreadable photos')"
+    job = bench.process(script, ProcessingOutputConfig=outputs(bench, "failed"))
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert job["FailureReason"] == "AlgorithmError: ValueError: too many unreadable photos, exit code: 1"
+    assert bench.keys("failed") == []
+
+
+def test_role_without_the_right_to_write_fails_the_job(bench: Workbench) -> None:
+    role = bench.make_role(["s3:GetObject"], ["s3:ListBucket"])
+    script = "open('/opt/ml/processing/output/report', 'w').write('x')"
+    job = bench.process(script, RoleArn=role, ProcessingOutputConfig=outputs(bench, "denied"))
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert "Output upload failed" in job["FailureReason"]
+    assert "AccessDenied" in job["FailureReason"]
+
+
+def test_input_that_is_not_there_fails_the_job_by_its_name(bench: Workbench) -> None:
+    request = bench.processing_request("")
+    request["ProcessingInputs"][0]["S3Input"]["S3Uri"] = bench.uri("nothing")
+    bench.sagemaker.create_processing_job(**request)
+    job = bench.finished("ProcessingJob", request["ProcessingJobName"])
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert "Input code: download failed: No S3 objects found" in job["FailureReason"]
+
+
+def test_image_that_is_not_pytorchs_fails_the_job(bench: Workbench) -> None:
+    specification = {"ImageUri": IMAGE.replace("pytorch", "tensorflow"), "ContainerEntrypoint": ["true"]}
+    job = bench.process("", AppSpecification=specification)
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert "runs only PyTorch deep learning images" in job["FailureReason"]
+
+
+def test_command_that_does_not_exist_fails_the_job(bench: Workbench) -> None:
+    job = bench.process("", AppSpecification={"ImageUri": IMAGE, "ContainerEntrypoint": ["no-such-command"]})
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert "no-such-command: not found" in job["FailureReason"]
+
+
+def test_script_over_its_time_is_stopped(bench: Workbench) -> None:
+    job = bench.process("import time; time.sleep(600)", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    assert job["ProcessingJobStatus"] == "Stopped"
+    assert "MaxRuntimeInSeconds" in job["FailureReason"]
+
+
+def test_stop_ends_the_job(bench: Workbench) -> None:
+    request = bench.processing_request("print('up', flush=True); import time; time.sleep(600)")
+    name = request["ProcessingJobName"]
+    bench.sagemaker.create_processing_job(**request)
+    deadline = time.monotonic() + 20
+    while bench.lines(GROUP, name) != ["up"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    bench.sagemaker.stop_processing_job(ProcessingJobName=name)
+    assert bench.finished("ProcessingJob", name)["ProcessingJobStatus"] == "Stopped"
+    code, message = refused(bench.sagemaker.stop_processing_job, ProcessingJobName=name)
+    assert (code, "is in status Stopped" in message) == ("ValidationException", True)
+
+
+def test_name_that_is_taken_is_refused(bench: Workbench) -> None:
+    job = bench.process("")
+    request = bench.processing_request("", ProcessingJobName=job["ProcessingJobName"])
+    code, message = refused(bench.sagemaker.create_processing_job, **request)
+    assert code == "ResourceInUse"
+    assert message.startswith("Job name must be unique within an AWS account and region")
+
+
+def test_unknown_job_is_not_found(bench: Workbench) -> None:
+    code, message = refused(bench.sagemaker.describe_processing_job, ProcessingJobName="nobody")
+    assert (code, message) == ("ValidationException", "Could not find requested job with name: nobody")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("/tmp/x", "must begin with /opt/ml/processing"), ("/opt/ml/processing/../x", "must begin")]
+)
+def test_path_outside_of_processing_is_refused(bench: Workbench, path: str, words: str) -> None:
+    request = bench.processing_request("")
+    request["ProcessingInputs"][0]["S3Input"]["LocalPath"] = path
+    code, message = refused(bench.sagemaker.create_processing_job, **request)
+    assert (code, words in message) == ("ValidationException", True)
+
+
+def test_listing_filters_by_name_and_status(bench: Workbench) -> None:
+    job = bench.process("")
+    found = bench.sagemaker.list_processing_jobs(NameContains=job["ProcessingJobName"], StatusEquals="Completed")
+    assert [item["ProcessingJobName"] for item in found["ProcessingJobSummaries"]] == [job["ProcessingJobName"]]
+    found = bench.sagemaker.list_processing_jobs(NameContains=job["ProcessingJobName"], StatusEquals="Failed")
+    assert found["ProcessingJobSummaries"] == []

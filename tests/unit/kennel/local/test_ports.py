@@ -1,0 +1,13 @@
+import socket
+
+from kennel.local import ports
+
+
+def test_a_free_port_is_kept_and_a_taken_one_replaced() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken: int = server.getsockname()[1]
+        assert not ports.is_free(taken)
+        other = ports.choose(taken)
+        assert other != taken
+        assert ports.choose(other) == other
+    assert ports.choose(taken) == taken
