@@ -46,6 +46,7 @@ def main() -> int:
 
 def start(port: int, home: Path) -> None:
     """Take the directory and the port, then serve. Raises StartError when either is taken."""
+    os.umask(0o077)  # Keys and photos are their owner's.
     hold(home)
     root = root_key(home)
     listener = listen(port)
@@ -77,7 +78,11 @@ def listen(port: int) -> socket.socket:
 
 
 def environment(cloud: Cloud, port: int) -> Mapping[str, str]:
-    """MiniStack's settings: authentication on, everything kept under home, nothing but the one port opened."""
+    """MiniStack's settings: authentication on, everything kept under home, nothing but the one port opened.
+
+    What the server starts inherits them, and so finds the server, past any proxy.
+    """
+    direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST, "localhost")))
     return {
         "AUTH": "true",
         "AWS_CONFIG_FILE": os.devnull,
@@ -92,6 +97,7 @@ def environment(cloud: Cloud, port: int) -> Mapping[str, str]:
         "MINISTACK_ACCOUNT_ID": cloud.account_id,
         "MINISTACK_HOST": "localhost",
         "MINISTACK_REGION": cloud.region,
+        "NO_PROXY": direct,
         "PERSIST_STATE": "1",
         "S3_DATA_DIR": str(cloud.home / "s3"),
         "S3_PERSIST": "1",
@@ -99,6 +105,7 @@ def environment(cloud: Cloud, port: int) -> Mapping[str, str]:
         "STATE_DIR": str(cloud.home / "state"),
         "TMPDIR": str(cloud.home / "tmp"),
         "USE_SSL": "0",
+        "no_proxy": direct,
     }
 
 

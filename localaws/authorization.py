@@ -12,6 +12,9 @@ from ministack.core.iam_evaluator import AuthError, enforce
 
 from localaws.cloud import Cloud, Request
 from localaws.errors import AwsError
+from localaws.sagemaker import tags
+
+SCALING = "application-autoscaling"
 
 # The member that names a resource, and that resource's type in its ARN.
 RESOURCES = {
@@ -28,7 +31,11 @@ RESOURCES = {
     "ResourceARN": "",
 }
 # Listings of what belongs to one resource; every other List* is of the whole account.
-LISTINGS_OF_ONE = frozenset({"ListTags", "ListTagsForResource", "ListTrainingJobsForHyperParameterTuningJob"})
+LISTINGS_OF_ONE = frozenset(
+    {"ListModelPackages", "ListTags", "ListTagsForResource", "ListTrainingJobsForHyperParameterTuningJob"}
+)
+# Members of a request to Application Auto Scaling that policies may put conditions on.
+SCALING_KEYS = {"ServiceNamespace": "service-namespace", "ScalableDimension": "scalable-dimension"}
 
 
 def authorize(cloud: Cloud, access_key_id: str, namespace: str, operation: str, request: Request, body: bytes) -> None:
@@ -37,16 +44,19 @@ def authorize(cloud: Cloud, access_key_id: str, namespace: str, operation: str, 
     `namespace` is IAM's name of the service. The caller's signature has been checked.
     """
     action = f"{namespace}:{operation}"
-    tags = request_tag_context(namespace, action, body, {})
+    context = request_tag_context(namespace, action, body, {})
+    if namespace == SCALING and not operation.startswith("Describe"):
+        context |= {f"{SCALING}:{key}": request[member] for member, key in SCALING_KEYS.items() if member in request}
     for arn in resources(cloud, namespace, operation, request):
-        _require(cloud, access_key_id, action, arn, tags)
+        carried = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in tags.of(cloud, arn)}
+        _require(cloud, access_key_id, action, arn, context | carried)
     for role in _passed_roles(request):
         _require(cloud, access_key_id, "iam:PassRole", role, {"iam:PassedToService": f"{namespace}.amazonaws.com"})
 
 
 def resources(cloud: Cloud, namespace: str, operation: str, request: Request) -> list[str]:
     """The ARNs that an operation acts on; `*` for one that has no resource."""
-    if namespace == "application-autoscaling" and "ResourceId" in request:
+    if namespace == SCALING and "ResourceId" in request:
         return [cloud.arn(namespace, "scalable-target/*")]
     if operation == "CreateModelPackage" and request.get("ModelPackageGroupName"):
         group = str(request["ModelPackageGroupName"]).rsplit("/", 1)[-1]

@@ -1,10 +1,13 @@
 """Application Auto Scaling of SageMaker's variants: scalable targets, target tracking policies, scaling activities."""
 
+import contextlib
 import re
 import secrets
 import threading
 import uuid
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from localaws import target_tracking
 from localaws.clock import every_minute
@@ -54,7 +57,8 @@ def register_scalable_target(cloud: Cloud, request: Request) -> Response:
         )
     if not cloud.store.add(TARGETS, resource, target):
         cloud.store.update(TARGETS, resource, **target)
-    target_tracking.keep_bounds(cloud, target)
+    with contextlib.suppress(ClientError):  # the endpoint began to change just now: the next minute sees to it
+        target_tracking.keep_bounds(cloud, target)
     return {"ScalableTargetARN": target["ScalableTargetARN"]}
 
 

@@ -20,7 +20,7 @@ from ministack.core.responses import fix_error_content_type
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import sts
 
-from localaws import services
+from localaws import corrections, services
 from localaws.cloud import Cloud
 from localaws.errors import AwsError
 from localaws.protocols import Answer, HttpRequest, write_error
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 HEALTH = "/_localaws/health"
 # MiniStack's own doors: resetting it, reading mail it kept, and the like.
 ADMIN = ("/_ministack/", "/_localstack/", "/_aws/")
+SESSIONS = ("sts", "sessions")  # kind and name in the store
 ROOT_ONLY = Refusal("AccessDenied", "Only the root key may do this.")
 
 Message = MutableMapping[str, Any]
@@ -47,10 +48,11 @@ async def serve(cloud: Cloud, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
     gateway = Gateway(cloud)
+    app: Any = gateway  # hypercorn's types ask for their own TypedDicts
     config = hypercorn.config.Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.keep_alive_timeout = 75
-    serving = asyncio.create_task(hypercorn.asyncio.serve(gateway, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
+    serving = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait))
     started = asyncio.create_task(gateway.started.wait())
     await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
@@ -86,16 +88,23 @@ class Gateway:
         async def forward(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 self._register()
+                sts._sessions.update(self.cloud.store.get(*SESSIONS) or {})
                 self.started.set()
             elif message["type"] == "lifespan.shutdown.complete":
                 await asyncio.to_thread(lambda_runtime.reset)
+                self._keep_sessions()
             await send(message)
 
         await ministack.app.app(scope, receive, forward)
 
+    def _keep_sessions(self) -> None:
+        """Roles that were assumed stay assumed across a restart, as everything else does; MiniStack forgets them."""
+        self.cloud.store.delete(*SESSIONS)
+        root = self.cloud.root.access_key_id
+        self.cloud.store.add(*SESSIONS, {key: session for key, session in sts._sessions.items() if key != root})
+
     def _register(self) -> None:
-        # Asked whether a name is an AWS service, MiniStack parses all of botocore's models: 12 s and 430 MB.
-        router._KNOWN_AWS_SERVICE_NAMES = _EveryName()
+        corrections.apply()
         for namespace, prefix in services.TARGETS.items():
             router.SERVICE_PATTERNS[namespace] = {"target_prefixes": [f"{prefix}."], "credential_scope": namespace}
             ministack.app.SERVICE_HANDLERS[namespace] = self._handler(namespace)
@@ -144,13 +153,6 @@ class Gateway:
                 "SecretAccessKey": root.secret_access_key,
             }
             sts.register_session(root.access_key_id, session)
-
-
-class _EveryName:
-    """Whatever a request is signed for is the name of a service."""
-
-    def __contains__(self, name: object) -> bool:
-        return True
 
 
 async def _body(receive: Receive) -> bytes | None:

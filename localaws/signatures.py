@@ -8,6 +8,7 @@ Version 4: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-reques
 Version 2: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html
 """
 
+import functools
 import hashlib
 import hmac
 import time
@@ -63,7 +64,7 @@ class SignedRequest:
     headers: dict[str, str]
     body: bytes
 
-    @property
+    @functools.cached_property
     def query(self) -> dict[str, list[str]]:
         """The query's values by name, decoded."""
         return parse_qs(self.query_string, keep_blank_values=True)
@@ -160,17 +161,13 @@ def _version_2(request: SignedRequest, service: str, access_key_id: str, account
     # Headers that the URL carries count as sent.
     for name, value in (request.headers | {name: query[name] for name in query if name.startswith("x-amz-")}).items():
         headers[name] = value
-    signer = _Version2Url(botocore.credentials.Credentials(access_key_id, credential.secret_access_key), expires)
+    signer = botocore.auth.HmacV1QueryAuth(
+        botocore.credentials.Credentials(access_key_id, credential.secret_access_key)
+    )
+    signer._get_date = lambda: expires  # it would count from now
     url = urlsplit(f"//host{request.raw_path}?{request.query_string}")
     expected = signer.get_signature(request.method, url, headers)
     return None if hmac.compare_digest(signature.encode(), expected.encode()) else MISMATCH
-
-
-class _Version2Url(botocore.auth.HmacV1QueryAuth):  # type: ignore[misc]
-    """Botocore's signer of version 2 URLs, for a time of expiry that is given."""
-
-    def _get_date(self) -> str:
-        return str(self._expires)
 
 
 def _credential(access_key_id: str, account_id: str, token: str) -> ResolvedCredential | Refusal:

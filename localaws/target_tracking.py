@@ -44,6 +44,9 @@ def variant(cloud: Cloud, resource: str) -> tuple[str, dict[str, Any]]:
 
 def keep_bounds(cloud: Cloud, target: Document) -> None:
     """Bring a variant's capacity inside its target's bounds, once the endpoint can change."""
+    for activity in cloud.store.all(ACTIVITIES):  # while what they led to can still be seen
+        if activity["ResourceId"] == target["ResourceId"]:
+            settled(cloud, activity)
     status, current = variant(cloud, target["ResourceId"])
     count = current["DesiredInstanceCount"]
     inside = min(max(count, target["MinCapacity"]), target["MaxCapacity"])

@@ -162,10 +162,10 @@ UNMISTAKABLE = """
 Dalmatian Dachshund Poodle Pembroke_welsh_corgi Doberman_pinscher Pomeranian Alaskan_malamute Old_english_sheepdog
 Beagle Golden_retriever French_bulldog Yorkshire_terrier Great_dane Bernese_mountain_dog Irish_setter Boston_terrier
 Bull_terrier Miniature_schnauzer Komondor Greyhound Saint_bernard Papillon Chow_chow Basset_hound Labrador_retriever
-""".split()
+"""
 
 
 def choose(count: int) -> list[Breed]:
     """The first `count` breeds, 1 to 133, in alphabetical order; a larger choice holds every smaller one."""
-    names = UNMISTAKABLE + [name for name in BREEDS if name not in UNMISTAKABLE]
+    names = list(dict.fromkeys([*UNMISTAKABLE.split(), *BREEDS]))
     return [BREEDS[name] for name in sorted(names[:count])]

@@ -5,25 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from breeds import Breed
-from pen import Colour, Marking, Pen, Points, ellipse, fringe, shade, smooth
+from coats import DARK_EARS, LEGS, Coat
+from pen import Colour, Marking, Pen, Points, ellipse, shade, smooth
 
-COLOURS: dict[str, Colour] = {
-    "white": (240, 236, 228),
-    "cream": (226, 202, 162),
-    "gold": (208, 156, 84),
-    "tan": (182, 128, 76),
-    "rust": (172, 94, 44),
-    "red": (144, 58, 28),
-    "brown": (112, 74, 50),
-    "liver": (84, 48, 36),
-    "pink": (206, 160, 144),
-    "silver": (184, 186, 190),
-    "grey": (140, 138, 136),
-    "blue": (104, 116, 134),
-    "slate": (78, 82, 92),
-    "black": (44, 42, 46),
-}
-NOSE, TONGUE, EYE = (34, 28, 30), (222, 116, 122), (46, 28, 20)
+NOSE, TONGUE, EYE, SHINE = (34, 28, 30), (222, 116, 122), (46, 28, 20), (250, 250, 250)
 
 
 @dataclass(frozen=True)
@@ -48,19 +33,6 @@ BUILDS = {
     "giant": Build(1.08, 0.56, 0.78, 0.52, 0.17),
 }
 
-# how far the coat stands out, how wide a tuft is, whether the tufts are curls; in head radii
-FURS = {
-    "smooth": (0.0, 1.0, False),
-    "wrinkly": (0.0, 1.0, False),
-    "wire": (0.07, 0.1, False),
-    "rough": (0.09, 0.17, False),
-    "silky": (0.11, 0.22, False),
-    "fluffy": (0.16, 0.2, False),
-    "mane": (0.2, 0.22, False),
-    "curly": (0.09, 0.2, True),
-    "cords": (0.14, 0.12, True),
-}
-
 # half width, half height, and how far below the eyes the middle of the muzzle lies; in head radii
 MUZZLES = {
     "flat": (0.56, 0.34, 0.36),
@@ -69,52 +41,18 @@ MUZZLES = {
     "long": (0.34, 0.62, 0.7),
 }
 
-# what each pattern lays over the coat, in order: a place and a colour ("second" is the breed's own)
-FACES: dict[str, tuple[tuple[str, str], ...]] = {
-    "mask": (("muzzle", "second"), ("eyes", "second")),
-    "blaze": (("blaze", "second"), ("muzzle", "second")),
-    "collie": (("blaze", "second"), ("muzzle", "second")),
-    "husky": (("lower", "second"), ("muzzle", "second"), ("brows", "second")),
-    "points": (("muzzle", "second"), ("brows", "second")),
-    "bernese": (("cheeks", "second"), ("brows", "second"), ("blaze", "white"), ("muzzle", "white")),
-    "tricolour": (("blaze", "white"), ("muzzle", "white")),
-    "boxer": (("muzzle", "second"), ("blaze", "white")),
-    "shepherd": (("muzzle", "second"), ("cap", "second")),
-    "patches": (("eyes", "second"),),
-    "hood": (("sides", "second"),),
-    "eye": (("eye", "second"),),
-    "spots": (("specks", "second"),),
-    "merle": (("blotches", "second"),),
-    "roan": (("cap", "coat"),),
-    "beard": (("muzzle", "second"), ("brows", "second")),
-    "sheepdog": (("all", "second"),),
-    "yorkie": (("all", "second"),),
-    "brindle": (("stripes", "second"),),
+
+# one ear, the left of the picture mirrored from it; in head radii around the middle of the head
+EARS = {
+    "prick": [(0.22, -0.7), (0.55, -1.25), (0.86, -1.6), (1.0, -1.0), (0.98, -0.35)],
+    "bat": [(0.2, -0.7), (0.5, -1.5), (0.95, -1.95), (1.35, -1.5), (1.02, -0.3)],
+    "butterfly": [(0.2, -0.7), (0.6, -1.5), (1.3, -1.8), (1.75, -1.0), (1.5, -0.3), (0.95, -0.2)],
+    "fold": [(0.25, -0.85), (0.7, -1.18), (1.12, -0.8), (1.06, -0.2), (0.6, -0.55)],
+    "drop": [(0.5, -0.85), (0.95, -0.85), (1.3, -0.1), (1.22, 0.55), (0.95, 0.6), (0.78, -0.1)],
+    "hound": [(0.5, -0.75), (0.95, -0.8), (1.35, 0.1), (1.4, 1.3), (1.0, 1.4), (0.78, 0.1)],
+    "feather": [(0.45, -0.85), (0.95, -0.85), (1.45, 0.0), (1.5, 0.95), (1.1, 1.1), (0.82, 0.3)],
 }
-BODIES: dict[str, tuple[tuple[str, str], ...]] = {
-    "blaze": (("chest", "second"),),
-    "collie": (("collar", "second"), ("belly", "second")),
-    "husky": (("chest", "second"), ("belly", "second")),
-    "points": (("chest", "second"),),
-    "bernese": (("belly", "second"), ("chest", "white")),
-    "tricolour": (("belly", "white"), ("chest", "white"), ("back", "second")),
-    "boxer": (("chest", "white"),),
-    "shepherd": (("back", "second"),),
-    "saddle": (("back", "second"),),
-    "patches": (("patches", "second"),),
-    "hood": (("patches", "second"),),
-    "spots": (("specks", "second"),),
-    "merle": (("blotches", "second"), ("chest", "white")),
-    "roan": (("ticks", "second"),),
-    "sheepdog": (("front", "second"),),
-    "yorkie": (("chest", "second"),),
-    "brindle": (("stripes", "second"),),
-}
-LEGS = {
-    **dict.fromkeys(("blaze", "collie", "husky", "points", "bernese", "sheepdog", "yorkie", "beard"), "second"),
-    **dict.fromkeys(("tricolour", "boxer"), "white"),
-}
-DARK_EARS = {"mask", "boxer", "hood", "eye"}
+UPRIGHT = {"prick", "bat", "butterfly"}
 
 
 class Dog:
@@ -124,84 +62,248 @@ class Dog:
         self.breed = breed
         self.random = random
         self.build = BUILDS[breed.build]
-        light = random.uniform(0.92, 1.08)
-        self.colours = {
-            "coat": shade(COLOURS[breed.coat], light),
-            "second": shade(COLOURS[breed.second], light),
-            "white": shade(COLOURS["white"], light),
-        }
         self.turned = random.uniform(-0.16, 0.16)
-        self.panting = random.random() < 0.45
+        self.coat = Coat(breed, self.turned, random)
 
-    def coated(self, outline: Points, unit: float = 1, thick: float = 1) -> Points:
-        """The outline with the breed's fur standing out from it; `unit` is a head radius in its coordinates."""
-        depth, width, curls = FURS[self.breed.fur]
-        return fringe(outline, depth * thick * unit, width * unit, self.random, curls)
+    def stand(self, pen: Pen) -> None:
+        """In profile, facing right; the origin is the middle of the body."""
+        build, head = self.build, self.build.head
+        length, depth = build.length, build.depth
+        top, bottom = 0.2 * depth, 0.8 * depth + build.legs
+        for x in (0.62 * length, -0.6 * length):
+            self._leg(pen, x, top, bottom, 0.86)
+        self._tail(pen, -0.9 * length, -0.55 * depth, 1)
+        torso = smooth(
+            [
+                (-length, -0.3 * depth),
+                (-0.85 * length, -0.98 * depth),
+                (0, -0.86 * depth),
+                (0.65 * length, -1.1 * depth),
+                (1.04 * length, -0.7 * depth),
+                (1.06 * length, 0.2 * depth),
+                (0.7 * length, 1.02 * depth),
+                (0.2 * length, 0.86 * depth),
+                (-0.45 * length, 0.42 * depth),
+                (-length, 0.5 * depth),
+            ]
+        )
+        place = (1.02 * length, -0.95 * depth - 0.72 * head)
+        neck = smooth(
+            [
+                (0.35 * length, -0.7 * depth),
+                (place[0] - 0.75 * head, place[1]),
+                (place[0] + 0.6 * head, place[1]),
+                (1.1 * length, 0),
+            ]
+        )
+        self._body(pen, torso, self.coat.body_marks(length, depth, length))
+        self._body(pen, neck, self.coat.neck_marks(*place, head), edge=1)
+        self._leg(pen, 0.78 * length, top, bottom)
+        self._body(pen, ellipse(-0.72 * length, 0.25 * depth, 0.3 * length, 0.62 * depth, 12), edge=1)
+        self._leg(pen, -0.8 * length, top, bottom)
+        self.head(pen.at(*place, head, self.random.uniform(-9, 9)))
 
-    # ---- marks ----
+    def sit(self, pen: Pen) -> None:
+        """Towards the camera; the origin is the middle of the body."""
+        build, head = self.build, self.build.head
+        wide, tall = 1.15 * build.depth, 0.55 * build.depth + 0.5 * build.legs + 0.2
+        self._tail(pen, -0.7 * wide, 0.75 * tall, 0.8)
+        for side in (-1, 1):
+            self._body(pen, ellipse(side * 0.72 * wide, 0.62 * tall, 0.42 * wide, 0.44 * tall, side * 20))
+            self._paw(pen, side * 0.95 * wide, 0.98 * tall)
+        trunk = smooth(
+            [
+                (-0.5 * wide, -tall),
+                (0.5 * wide, -tall),
+                (0.72 * wide, -0.2 * tall),
+                (0.7 * wide, 0.8 * tall),
+                (-0.7 * wide, 0.8 * tall),
+                (-0.72 * wide, -0.2 * tall),
+            ]
+        )
+        self._body(pen, trunk, self.coat.front_marks(wide, tall))
+        for side in (-1, 1):
+            self._leg(pen, side * 0.3 * wide, 0.05 * tall, 1.02 * tall)
+        self.head(pen.at(0, -tall - 0.5 * head, head, self.random.uniform(-9, 9)))
 
-    def _specks(self, count: int, size: float, reach: tuple[float, float]) -> list[Points]:
-        places = self.random.uniform(-1, 1, (count, 2)) * reach
-        sizes = self.random.uniform(0.5, 1.2, (count, 2)) * size
-        turns = self.random.uniform(0, 180, count)
-        return [ellipse(x, y, rx, ry, turn) for (x, y), (rx, ry), turn in zip(places, sizes, turns, strict=True)]
+    def _body(self, pen: Pen, outline: Points, markings: list[Marking] | None = None, edge: float = 0.72) -> None:
+        pen.shape(self.coat.coated(outline, self.build.head), self.coat.colours["coat"], edge, markings or [])
 
-    def _stripes(self, reach: tuple[float, float]) -> list[Points]:
-        rx, ry = reach
-        return [
-            smooth([(x, -ry), (x + 0.06, 0), (x - 0.05, ry), (x - 0.1, ry), (x - 0.02, 0), (x - 0.06, -ry)])
-            for x in np.arange(-rx, rx, 0.24) + self.random.uniform(-0.05, 0.05)
-        ]
+    def _leg_colour(self) -> Colour:
+        return self.coat.colours[LEGS.get(self.breed.pattern, "coat")]
 
-    def _scattered(self, place: str, reach: tuple[float, float]) -> list[Points]:
-        match place:
-            case "specks":
-                return self._specks(int(26 * reach[0] * reach[1]) + 14, 0.085, reach)
-            case "ticks":
-                return self._specks(int(110 * reach[0] * reach[1]) + 20, 0.035, reach)
-            case "blotches":
-                return self._specks(int(16 * reach[0] * reach[1]) + 8, 0.16, reach)
-            case "patches":
-                return self._specks(4, 0.36, (reach[0], reach[1] * 0.8))
-            case "stripes":
-                return self._stripes(reach)
-        return []
+    def _leg(self, pen: Pen, x: float, top: float, bottom: float, light: float = 1) -> None:
+        width = self.build.leg_width
+        coat, low = shade(self.coat.colours["coat"], light), shade(self._leg_colour(), light)
+        middle = top + 0.5 * (bottom - top)
+        limb = smooth(
+            [
+                (x - 1.5 * width, top),
+                (x + 1.5 * width, top),
+                (x + 0.9 * width, middle),
+                (x + 0.85 * width, bottom),
+                (x - 0.85 * width, bottom),
+                (x - 0.9 * width, middle),
+            ]
+        )
+        sock = [(ellipse(x, bottom, 4 * width, bottom - middle), low)] if low != coat else []
+        thin = 0.6 if self.breed.pattern == "pompom" else 1
+        pen.shape(self.coat.coated(limb, self.build.head, 0.7 * thin), coat, 0.72, sock)
+        self._paw(pen, x + 0.3 * width, bottom, light)
+        if self.breed.pattern == "pompom":
+            self._body(pen, ellipse(x, bottom - 1.6 * width, 2 * width, 1.7 * width))
 
-    def face_marks(self, muzzle: Points) -> list[Marking]:
-        """The markings of the face, in head radii around the middle of the head."""
+    def _paw(self, pen: Pen, x: float, y: float, light: float = 1) -> None:
+        width = self.build.leg_width
+        pen.shape(ellipse(x, y - 0.1 * width, 1.45 * width, 0.8 * width), shade(self._leg_colour(), light), 0.6)
+
+    def _tail(self, pen: Pen, x: float, y: float, size: float) -> None:
+        """From its root at (x, y), to the left."""
+        long = size * self.build.length
+        wag = self.random.uniform(-0.12, 0.12) * long
+        colour = shade(self.coat.colours["coat"], 0.94)
+        match self.breed.tail:
+            case "stub":
+                pen.shape(self.coat.coated(ellipse(x - 0.06, y - 0.03, 0.13, 0.1), self.build.head), colour)
+                tip = (x - 0.1, y - 0.08)
+            case "curl":
+                ring = ellipse(x + 0.06 * long, y - 0.32 * long, 0.3 * long, 0.28 * long)
+                pen.line(ring[9:40], colour, 0.2 * long)
+                tip = (x + 0.2 * long, y - 0.42 * long)
+            case "plume":
+                bend = [
+                    (x, y),
+                    (x - 0.45 * long, y - 0.12 * long),
+                    (x - 0.85 * long, y - 0.4 * long + wag),
+                    (x - 0.8 * long, y + 0.12 * long + wag),
+                    (x - 0.45 * long, y + 0.26 * long),
+                    (x, y + 0.16),
+                ]
+                pen.shape(self.coat.coated(smooth(bend), self.build.head, 1.2), colour)
+                tip = (x - 0.82 * long, y - 0.3 * long + wag)
+            case "sickle":
+                bend = [
+                    (x + 0.1, y + 0.05),
+                    (x - 0.35 * long, y - 0.1 * long),
+                    (x - 0.5 * long, y - 0.5 * long + wag),
+                    (x - 0.36 * long, y - 0.85 * long + wag),
+                ]
+                pen.line(smooth(bend, closed=False), colour, 0.11)
+                tip = (x - 0.38 * long, y - 0.8 * long + wag)
+            case _:
+                bend = [
+                    (x + 0.1, y + 0.05),
+                    (x - 0.3 * long, y + 0.1 * long),
+                    (x - 0.6 * long, y - 0.1 * long + wag),
+                    (x - 0.9 * long, y - 0.35 * long + wag),
+                ]
+                pen.line(smooth(bend, closed=False), colour, 0.075)
+                tip = (x - 0.85 * long, y - 0.3 * long + wag)
+        if self.breed.pattern in ("pompom", "crest"):
+            pen.shape(
+                self.coat.coated(ellipse(*tip, 0.17, 0.17), self.build.head),
+                self.coat.colours["coat" if self.breed.pattern == "pompom" else "second"],
+            )
+        elif self.breed.pattern in ("collie", "tricolour", "bernese") and self.breed.tail in (
+            "sickle",
+            "plume",
+            "whip",
+        ):
+            pen.shape(self.coat.coated(ellipse(*tip, 0.1, 0.09), self.build.head), self.coat.colours["white"], 1)
+
+    def head(self, pen: Pen) -> None:
+        """Face on; the unit is the head's radius."""
         t = self.turned
-        places = {
-            "muzzle": [muzzle],
-            "eyes": [ellipse(-0.42 + t, -0.1, 0.3, 0.34, 20), ellipse(0.42 + t, -0.1, 0.3, 0.34, -20)],
-            "eye": [ellipse(0.42 + t, -0.12, 0.36, 0.42, -20)],
-            "blaze": [smooth([(t - 0.1, -1.2), (t + 0.1, -1.2), (t + 0.12, -0.1), (t + 0.34, 0.7), (t - 0.34, 0.7), (t - 0.12, -0.1)])],
-            "lower": [smooth([(-1.4, 0.1), (-0.6, -0.3), (t, 0.1), (0.6, -0.3), (1.4, 0.1), (1.2, 1.6), (-1.2, 1.6)])],
-            "brows": [ellipse(-0.36 + t, -0.4, 0.13, 0.09, 20), ellipse(0.36 + t, -0.4, 0.13, 0.09, -20)],
-            "cheeks": [ellipse(-0.72 + t, 0.42, 0.34, 0.3), ellipse(0.72 + t, 0.42, 0.34, 0.3)],
-            "cap": [smooth([(-1.4, -1.4), (1.4, -1.4), (1.1, -0.1), (0.4, -0.55), (t, -0.3), (-0.4, -0.55), (-1.1, -0.1)])],
-            "sides": [
-                smooth([(-1.5, -1.5), (t - 0.2, -1.4), (t - 0.14, -0.2), (-0.3, 0.35), (-1.4, 0.6)]),
-                smooth([(1.5, -1.5), (t + 0.2, -1.4), (t + 0.14, -0.2), (0.3, 0.35), (1.4, 0.6)]),
-            ],
-            "all": [ellipse(0, 0, 2, 2)],
-        }
-        return [
-            (points, self.colours[colour])
-            for place, colour in FACES.get(self.breed.pattern, ())
-            for points in places.get(place, []) or self._scattered(place, (0.9, 0.9))
-        ]
+        half_width, half_height, below = MUZZLES[self.breed.muzzle]
+        muzzle = ellipse(1.6 * t, below, half_width, half_height)
+        upright = self.breed.ears in UPRIGHT
+        if upright:
+            self._ears(pen)
+        narrow = {"long": 0.86, "medium": 0.95}.get(self.breed.muzzle, 1.04)
+        skull = smooth(
+            [
+                (0, -1.02),
+                (0.75 * narrow, -0.82),
+                (1.02 * narrow, -0.1),
+                (0.78 * narrow, 0.62),
+                (0.5, below + 0.55 * half_height),
+                (-0.5, below + 0.55 * half_height),
+                (-0.78 * narrow, 0.62),
+                (-1.02 * narrow, -0.1),
+                (-0.75 * narrow, -0.82),
+            ]
+        )
+        if self.breed.fur == "mane":
+            pen.shape(self.coat.coated(ellipse(0, 0.28, 1.5, 1.45)), shade(self.coat.colours["coat"], 0.92))
+        pen.shape(self.coat.coated(skull), self.coat.colours["coat"], 0.72, self.coat.face_marks(muzzle))
+        self._muzzle(pen, muzzle, (1.6 * t, below), half_width, half_height)
+        self._eyes(pen)
+        if not upright:
+            self._ears(pen)
+        self._topknot(pen)
 
-    def body_marks(self, rx: float, ry: float, front: float) -> list[Marking]:
-        """The markings of a body of half size (rx, ry) around the origin, its chest at x = `front`."""
-        places = {
-            "chest": [ellipse(front, 0.15 * ry, 0.34 * rx, 0.85 * ry)],
-            "collar": [ellipse(front * 0.8, -0.1 * ry, 0.36 * rx, 1.4 * ry, 12)],
-            "belly": [ellipse(0, 1.05 * ry, 1.1 * rx, 0.5 * ry)],
-            "back": [smooth([(-1.3 * rx, -1.6 * ry), (0.75 * rx, -1.6 * ry), (0.62 * rx, -0.1 * ry), (0, 0.3 * ry), (-1.3 * rx, 0.2 * ry)])],
-            "front": [smooth([(0.15 * rx, -2 * ry), (2 * rx, -2 * ry), (2 * rx, 2 * ry), (0.3 * rx, 2 * ry)])],
-        }
-        return [
-            (points, self.colours[colour])
-            for place, colour in BODIES.get(self.breed.pattern, ())
-            for points in places.get(place, []) or self._scattered(place, (rx, ry))
-        ]
+    def _ears(self, pen: Pen) -> None:
+        pattern, colours = self.breed.pattern, self.coat.colours
+        colour = colours["second"] if pattern in DARK_EARS else shade(colours["coat"], 0.86)
+        droop = self.random.uniform(-0.06, 0.06)
+        thick = 0.5 if self.breed.fur in ("fluffy", "mane", "wire") else 1.0
+        for side in (-1, 1):
+            corners = np.array(EARS[self.breed.ears]) * (side, 1) + (self.turned * 0.4, droop)
+            ear = smooth(corners)
+            # mirrored points run the other way round, which would turn the fur inwards
+            pen.shape(self.coat.coated(ear[::side], 1, thick), colour, 0.66)
+            if self.breed.ears in UPRIGHT:
+                middle = ear.mean(0)
+                pen.shape(middle + (ear - middle) * 0.55 + (0, 0.06), shade((214, 160, 150), 0.9), 1)
+
+    def _muzzle(
+        self, pen: Pen, muzzle: Points, middle: tuple[float, float], half_width: float, half_height: float
+    ) -> None:
+        marks = [colour for points, colour in self.coat.face_marks(muzzle) if points is muzzle]
+        if self.breed.pattern in ("sheepdog", "yorkie"):
+            marks = [self.coat.colours["second"]]
+        colour = marks[-1] if marks else shade(self.coat.colours["coat"], 1.1)
+        x, y = middle
+        bearded = self.breed.fur in ("wire", "rough") or self.breed.pattern == "beard"
+        outline = ellipse(x, y + 0.18, half_width * 1.15, half_height * 1.2) if bearded else muzzle
+        pen.shape(self.coat.coated(outline, 1, 1.4 if bearded else 0.3), colour, 0.8)
+        mouth = y + (0.36 if self.breed.muzzle == "flat" else 0.5) * half_height
+        if self.random.random() < 0.5:
+            pen.shape(ellipse(x, mouth + 0.22, 0.15, 0.26), TONGUE, 0.8)
+        for side in (-1, 1):
+            pen.line(
+                smooth([(x, mouth), (x + side * 0.14, mouth + 0.12), (x + side * 0.36, mouth)], closed=False),
+                NOSE,
+                0.045,
+            )
+        nose = y - (0.35 if self.breed.muzzle == "flat" else 0.02) * half_height
+        pen.line(np.array([(x, nose), (x, mouth)]), NOSE, 0.045)
+        pen.shape(
+            smooth([(x - 0.24, nose - 0.17), (x + 0.24, nose - 0.17), (x + 0.1, nose + 0.14), (x - 0.1, nose + 0.14)]),
+            NOSE,
+            1,
+        )
+        pen.shape(ellipse(x - 0.05, nose - 0.09, 0.07, 0.03), (120, 112, 116), 1)
+
+    def _eyes(self, pen: Pen) -> None:
+        for side in (-1, 1):
+            x, y = side * 0.42 + self.turned, -0.14
+            pen.shape(ellipse(x, y, 0.17, 0.18), shade(self.coat.colours["coat"], 0.5), 1)
+            pen.shape(ellipse(x, y, 0.14, 0.155), (142, 176, 206) if self.breed.pattern == "husky" else EYE, 1)
+            pen.shape(ellipse(x, y, 0.075, 0.085), (16, 12, 12), 1)
+            pen.shape(ellipse(x + 0.05, y - 0.06, 0.045, 0.045), SHINE, 1)
+            if self.breed.fur == "wire":
+                brow = self.coat.colours["second" if self.breed.pattern == "beard" else "coat"]
+                pen.shape(self.coat.coated(ellipse(x, y - 0.24, 0.26, 0.1, side * -18)), brow, 0.8)
+
+    def _topknot(self, pen: Pen) -> None:
+        pattern, colours = self.breed.pattern, self.coat.colours
+        if pattern in ("pompom", "crest"):
+            pen.shape(
+                self.coat.coated(ellipse(0, -0.85, 0.72, 0.5)), colours["coat" if pattern == "pompom" else "second"]
+            )
+        if pattern == "sheepdog" or self.breed.fur == "cords":
+            hair = colours["second" if pattern == "sheepdog" else "coat"]
+            pen.shape(self.coat.coated(ellipse(self.turned, -0.35, 0.85, 0.5)), hair, 0.85)
+        if pattern == "yorkie":
+            pen.shape(ellipse(self.turned, -1.0, 0.2, 0.12), (206, 64, 92), 0.8)

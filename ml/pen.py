@@ -37,7 +37,9 @@ def smooth(corners: ArrayLike, closed: bool = True) -> Points:
     return points
 
 
-def fringe(outline: Points, depth: float, width: float, random: np.random.Generator, round_tips: bool = False) -> Points:
+def fringe(
+    outline: Points, depth: float, width: float, random: np.random.Generator, round_tips: bool = False
+) -> Points:
     """The closed outline with tufts of about `width`, `depth` long: pointed ones, or scallops."""
     if depth <= 0:
         return outline
@@ -67,14 +69,16 @@ class Pen:
         """A pen whose origin is at (x, y) of this one's, its drawing scaled, and turned by degrees."""
         radians = np.radians(turn)
         inner = scale * np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]])
-        return Pen(self.image, self.mask, np.vstack([inner @ self.matrix[:2], [x, y] @ self.matrix[:2] + self.matrix[2]]))
+        return Pen(
+            self.image, self.mask, np.vstack([inner @ self.matrix[:2], [x, y] @ self.matrix[:2] + self.matrix[2]])
+        )
 
     def pixels(self, points: Points) -> list[tuple[float, float]]:
         """Where the points lie on the image."""
         return [(x, y) for x, y in (points @ self.matrix[:2] + self.matrix[2]).tolist()]
 
     def shape(self, outline: Points, fill: Colour, edge: float = 0.72, markings: Iterable[Marking] = ()) -> None:
-        """A filled outline with its markings, which end where it ends, and an edge darker by the factor (1 for none)."""
+        """A filled outline with its markings, cut off at it, and an edge darker by the factor (1 for none)."""
         corners = self.pixels(outline)
         ImageDraw.Draw(self.mask).polygon(corners, fill=255)
         canvas = ImageDraw.Draw(self.image)

@@ -66,11 +66,15 @@ def _park(size: Size, random: np.random.Generator) -> Image.Image:
         canvas.rectangle((x - 7, y, x + 7, size[1] * 0.62), fill=_tint((110, 84, 62), random))
         leaf = _tint((86, 134, 78), random, 34)
         for dx, dy in random.uniform(-0.6, 0.6, (6, 2)) * crown:
-            canvas.ellipse((x + dx - crown, y + dy - crown, x + dx + crown, y + dy + crown), fill=_tint(leaf, random, 8))
+            canvas.ellipse(
+                (x + dx - crown, y + dy - crown, x + dx + crown, y + dy + crown), fill=_tint(leaf, random, 8)
+            )
     _hills(canvas, size, 0.57, _tint((140, 172, 96), random, 20), random)
     path = _tint((206, 188, 156), random)
     left = size[0] * random.uniform(0, 0.5)
-    canvas.polygon([(left + 90, size[1] * 0.6), (left + 130, size[1] * 0.6), (left + 360, size[1]), (left, size[1])], fill=path)
+    canvas.polygon(
+        [(left + 90, size[1] * 0.6), (left + 130, size[1] * 0.6), (left + 360, size[1]), (left, size[1])], fill=path
+    )
     return image
 
 
@@ -111,11 +115,12 @@ def _room(size: Size, random: np.random.Generator) -> Image.Image:
     image = Image.new("RGB", size, wall)
     canvas = ImageDraw.Draw(image)
     if random.random() < 0.5:
-        for x in range(0, width, int(random.integers(28, 60))):
-            canvas.line((x, 0, x, height), fill=_tint(wall, random, 6), width=8)
+        for stripe in range(0, width, int(random.integers(28, 60))):
+            canvas.line((stripe, 0, stripe, height), fill=_tint(wall, random, 6), width=8)
     x, y, side = width * random.uniform(0, 0.7), height * random.uniform(0.03, 0.15), width * random.uniform(0.22, 0.36)
     canvas.rectangle((x - 8, y - 8, x + side + 8, y + side + 8), fill=_tint((240, 234, 222), random, 12))
-    canvas.rectangle((x, y, x + side, y + side), fill=_tint((150, 190, 220), random, 50))
+    canvas.rectangle((x, y, x + side, y + side * 0.6), fill=_tint((176, 204, 220), random, 24))
+    canvas.rectangle((x, y + side * 0.6, x + side, y + side), fill=_tint((136, 164, 112), random, 30))
     floor = _tint((164, 122, 84), random, 26)
     canvas.rectangle((0, height * 0.58, width, height), fill=floor)
     for step in np.linspace(0.58, 1, 6) ** 1.2:
@@ -123,7 +128,9 @@ def _room(size: Size, random: np.random.Generator) -> Image.Image:
     canvas.rectangle((0, height * 0.565, width, height * 0.585), fill=_tint((238, 232, 222), random, 8))
     rug = _tint((150, 70, 66), random, 60)
     canvas.ellipse((-width * 0.05, height * 0.74, width * 1.05, height * 1.14), fill=rug)
-    canvas.ellipse((width * 0.03, height * 0.78, width * 0.97, height * 1.08), outline=_tint((232, 212, 180), random), width=5)
+    canvas.ellipse(
+        (width * 0.03, height * 0.78, width * 0.97, height * 1.08), outline=_tint((232, 212, 180), random), width=5
+    )
     return image
 
 

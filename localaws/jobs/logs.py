@@ -40,15 +40,22 @@ class LogStream:
     def follow(self, output: IO[bytes], on_line: Callable[[str], None] = _ignore) -> None:
         """Send every line until the output ends, at most a quarter of a second late; `on_line` sees each one first.
 
-        Only one batch is ever held: a container that writes faster than its lines can be sent is slowed down.
+        Only one batch is ever held: a container that writes faster than its lines can be sent is slowed down. The
+        output is closed at the end.
         """
-        self._create()
+        try:
+            self._create()
+            self._follow(output, on_line)
+        finally:
+            output.close()
+
+    def _follow(self, output: IO[bytes], on_line: Callable[[str], None]) -> None:
         poll = select.poll()
         poll.register(output, select.POLLIN | select.POLLHUP)
         rest = b""
         while True:
-            wait = (self._due - time.monotonic()) * 1000 if self._events else None
-            if poll.poll(max(0, wait) if wait is not None else None):
+            wait = max(0.0, self._due - time.monotonic()) * 1000 if self._events else None
+            if poll.poll(wait):
                 chunk = os.read(output.fileno(), 65536)
                 if not chunk:
                     break
@@ -61,7 +68,6 @@ class LogStream:
                 self._send()
         self._add(rest, on_line)
         self._send()
-        output.close()
 
     def _add(self, line: bytes, on_line: Callable[[str], None]) -> None:
         for start in range(0, len(line), _LINE_BYTES):
@@ -80,15 +86,18 @@ class LogStream:
             self._try(self._logs.put_log_events, logGroupName=self._group, logStreamName=self._stream, logEvents=events)
 
     def _create(self) -> None:
-        if self._try(self._logs.create_log_stream, logGroupName=self._group, logStreamName=self._stream) is not None:
-            return
-        self._try(self._logs.create_log_group, logGroupName=self._group)
-        self._try(self._logs.create_log_stream, logGroupName=self._group, logStreamName=self._stream)
-
-    def _try(self, call: Callable[..., Any], **request: Any) -> Any:
-        """The answer, or None: a job goes on without its logs rather than fail for them, as on SageMaker."""
+        place = {"logGroupName": self._group, "logStreamName": self._stream}
         try:
-            return call(**request)
+            self._logs.create_log_stream(**place)
+        except self._logs.exceptions.ResourceNotFoundException:
+            self._try(self._logs.create_log_group, logGroupName=self._group)
+            self._try(self._logs.create_log_stream, **place)
         except (BotoCoreError, ClientError) as error:
-            log.info("%s of %s %s: %s", call.__name__, self._group, self._stream, error)
-            return None
+            log.info("%s has no logs: %s", self._stream, error)
+
+    def _try(self, call: Callable[..., Any], **request: Any) -> None:
+        """Call, and go on without: a job does not fail for its logs, as on SageMaker."""
+        try:
+            call(**request)
+        except (BotoCoreError, ClientError) as error:
+            log.info("%s of %s: %s", call.__name__, self._stream, error)

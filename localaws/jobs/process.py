@@ -77,8 +77,9 @@ class Process:
         if self._lifeline < 0:  # it has ended, and its number may be another's by now
             return self._popen.returncode
         descendants = self._descendants()
-        self._signal(signal.SIGTERM)
-        if self.wait(grace) is None:
+        if grace:
+            self._signal(signal.SIGTERM)
+        if not grace or self.wait(grace) is None:
             descendants += self._descendants()
             self._signal(signal.SIGKILL)
         for descendant in descendants:  # those in a session of their own, as torchrun starts its workers

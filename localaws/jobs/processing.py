@@ -11,7 +11,7 @@ from localaws.jobs.clients import client
 from localaws.jobs.environment import container_environment, image_problem
 from localaws.jobs.live import Cause, Container, Ending, JobError, Run
 from localaws.jobs.logs import LogStream
-from localaws.jobs.workspace import Workspace
+from localaws.jobs.workspace import Workspace, beginning
 from localaws.store import Document
 
 KIND = "processing-job"
@@ -132,8 +132,8 @@ def _outputs(document: Document) -> list[dict[str, str]]:
 
 def _exit_message(workspace: Workspace) -> dict[str, str]:
     """What the container wrote to /opt/ml/output/message, as SageMaker's ExitMessage."""
-    file = workspace.real("/opt/ml/output/message")
-    return {"ExitMessage": file.read_text(errors="replace")[:_MESSAGE_LENGTH]} if file.is_file() else {}
+    text = beginning(workspace.real("/opt/ml/output/message"), _MESSAGE_LENGTH)
+    return {"ExitMessage": text} if text else {}
 
 
 def _reason(ending: Ending) -> str:

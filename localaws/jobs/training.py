@@ -1,5 +1,6 @@
 """One training job, from Starting to its end: the channels in, a container per instance, the model out."""
 
+import contextlib
 import json
 import math
 import shutil
@@ -16,7 +17,7 @@ from localaws.jobs.environment import container_environment, image_problem
 from localaws.jobs.live import REASON_LENGTH, Cause, Container, Ending, JobError, Run
 from localaws.jobs.logs import LogStream
 from localaws.jobs.metrics import Metrics, OnValue
-from localaws.jobs.workspace import Workspace
+from localaws.jobs.workspace import Workspace, beginning, is_inside
 from localaws.store import Document
 
 KIND = "training-job"
@@ -236,18 +237,18 @@ class TrainingJob:
         containers: Sequence[Container],
     ) -> None:
         """Take out what the containers left, and end the job by how they ended."""
-        status, message = "InProgress", "Uploading generated training model"
-        failed = ending.cause is Cause.EXIT and ending.code != 0
+        stopping = ending.cause is not Cause.EXIT
         with run.lock:
-            if run.stopping or ending.cause is Cause.OVERTIME:
-                status = "Stopping"
-            advance(self._cloud, self._name, status, "Uploading", message)
-        members = self._take_out(bucket, document, workspaces, with_model=not failed)
-        if failed:
+            status = "Stopping" if stopping or run.stopping else "InProgress"
+            advance(self._cloud, self._name, status, "Uploading", "Uploading generated training model")
+        if ending.code and not stopping:
+            with contextlib.suppress(JobError):  # what made it fail is the better reason
+                self._take_out(bucket, document, workspaces, with_model=False)
             raise JobError(_failure(workspaces[ending.host], containers[ending.host].command, ending))
+        members = self._take_out(bucket, document, workspaces, with_model=True)
         if ending.cause is Cause.OVERTIME:
-            message = "Training job runtime exceeded MaxRuntimeInSeconds provided"
-            self._finish(run, "Stopped", "MaxRuntimeExceeded", message, **members)
+            reason = "Training job runtime exceeded MaxRuntimeInSeconds provided"
+            self._finish(run, "Stopped", "MaxRuntimeExceeded", reason, **members)
         elif ending.cause is Cause.STOP or run.stopping:
             self._finish(run, "Stopped", "Stopped", "Training job stopped", **members)
         else:
@@ -293,7 +294,7 @@ def _unpack_source(bucket: Any, source: str, workspace: Workspace, code: Path) -
         archive = workspace.directory / "sourcedir.tar.gz"
         s3.download_file(bucket, source, archive)
         s3.unpack_tar(archive, code)
-    elif source.startswith("/opt/ml/"):
+    elif is_inside(source):
         place = workspace.real(source)
         if place.is_dir():
             shutil.copytree(place, code, dirs_exist_ok=True)
@@ -314,8 +315,8 @@ def _upload(bucket: Any, directories: Sequence[Path], uri: str, loose: bool) -> 
 def _failure(workspace: Workspace, command: Sequence[str], ending: Ending) -> str:
     """The container's own word (/opt/ml/output/failure) or the last error line, in SageMaker's frame."""
     file = workspace.real("/opt/ml/output/failure")
-    if file.is_file() and (text := file.read_text(errors="replace").strip()):
-        return f"AlgorithmError: {text[: REASON_LENGTH - 100]}, exit code: {ending.code}"
+    if text := beginning(file, REASON_LENGTH - 100).strip():
+        return f"AlgorithmError: {text}, exit code: {ending.code}"
     words, shown = ending.last_words[:500], " ".join(command)[-300:]
     return (
         f'AlgorithmError: ExecuteUserScriptError:\nExitCode {ending.code}\nErrorMessage "{words}"\n'

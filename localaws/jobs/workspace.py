@@ -42,10 +42,9 @@ class Workspace:
 
     def real(self, path: str) -> Path:
         """Where on this machine the container's `path` is. ValueError when it is not under /opt/ml."""
-        inside = PurePosixPath(path)
-        if ".." in inside.parts or not inside.is_relative_to(ROOT):
+        if not is_inside(path):
             raise ValueError(f"{path} is not under {ROOT}")
-        return self.directory / "ml" / inside.relative_to(ROOT)
+        return self.directory / "ml" / PurePosixPath(path).relative_to(ROOT)
 
     def seen(self, text: str) -> str:
         """`text`, a path or an argument holding one, as the container must be told it."""
@@ -56,6 +55,19 @@ class Workspace:
         start = f'cd {shlex.quote(self.seen(cwd))}\n{_FOLLOW_THE_SERVER}\nexec "$@"'
         way_in = entrance() or _stay_outside
         return [*way_in(self, start), "sh", *(self.seen(argument) for argument in command)]
+
+
+def is_inside(path: str, root: str = ROOT) -> bool:
+    """Whether a container's path is under /opt/ml, or under `root`."""
+    return ".." not in PurePosixPath(path).parts and PurePosixPath(path).is_relative_to(root)
+
+
+def beginning(file: Path, length: int) -> str:
+    """The first characters of a file that a container wrote; nothing when it wrote none."""
+    if not file.is_file():
+        return ""
+    with file.open(errors="replace") as text:
+        return text.read(length)
 
 
 @functools.cache

@@ -2,12 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from localaws.cloud import Cloud, Handler, Request, Response, now
 from localaws.errors import AwsError
 from localaws.jobs import live
 from localaws.jobs.processing import FINAL, KIND, ProcessingJob
+from localaws.jobs.workspace import is_inside
 from localaws.sagemaker import tags
 from localaws.sagemaker.training import INTERRUPTED, jobs_listing, role_credentials
 from localaws.store import Document
@@ -129,7 +129,7 @@ def _problems(request: Request) -> Iterator[str]:
 
 
 def _path_problems(what: str, path: str) -> Iterator[str]:
-    if ".." in PurePosixPath(path).parts or not PurePosixPath(path).is_relative_to(LOCAL_ROOT):
+    if not is_inside(path, LOCAL_ROOT):
         yield f"{what}: LocalPath {path} must begin with {LOCAL_ROOT}/."
 
 

@@ -16,7 +16,6 @@ from localaws.serving.router import NoEndpointError, NotReadyError, NoVariantErr
 
 TIMEOUT_SECONDS = 60.0  # SageMaker's own limit of an invocation
 CLOSE_SECONDS = 5.0
-ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 _sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
@@ -45,7 +44,6 @@ async def invoke_endpoint(cloud: Cloud, request: Request) -> Response:
         "Body": body,
         "ContentType": headers.get("Content-Type"),
         "InvokedProductionVariant": variant,
-        "CustomAttributes": headers.get(ATTRIBUTES),
     }
 
 
@@ -77,7 +75,7 @@ async def _post(instance: Instance, request: Request) -> tuple[int, Mapping[str,
     if loop not in _sessions:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         _sessions[loop] = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
-    names = {"ContentType": "Content-Type", "Accept": "Accept", "CustomAttributes": ATTRIBUTES}
+    names = {"ContentType": "Content-Type", "Accept": "Accept"}
     headers = {header: request[name] for name, header in names.items() if name in request}
     url = f"http://127.0.0.1:{instance.port}/invocations"
     async with _sessions[loop].post(url, data=request["Body"], headers=headers) as response:

@@ -28,7 +28,7 @@ def add_tags(cloud: Cloud, request: Request) -> Response:
 
 def list_tags(cloud: Cloud, request: Request) -> Response:
     """ListTags."""
-    tags = _tags(cloud, request["ResourceArn"])
+    tags = of(cloud, request["ResourceArn"])
     token = request.get("NextToken") or "0"
     if not token.isdecimal():
         raise AwsError("ValidationException", "The NextToken is not one of this listing.")
@@ -40,18 +40,19 @@ def list_tags(cloud: Cloud, request: Request) -> Response:
 def delete_tags(cloud: Cloud, request: Request) -> Response:
     """DeleteTags."""
     arn = request["ResourceArn"]
-    kept = [tag for tag in _tags(cloud, arn) if tag["Key"] not in request["TagKeys"]]
+    kept = [tag for tag in of(cloud, arn) if tag["Key"] not in request["TagKeys"]]
     replace(cloud, arn, kept)
     return {}
 
 
-def _tags(cloud: Cloud, arn: str) -> list[dict[str, str]]:
+def of(cloud: Cloud, arn: str) -> list[dict[str, str]]:
+    """A resource's tags, in the order they were first given."""
     document = cloud.store.get(KIND, arn)
     return document["Tags"] if document else []
 
 
 def _add(cloud: Cloud, arn: str, tags: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    values = {tag["Key"]: tag["Value"] for tag in (*_tags(cloud, arn), *tags)}
+    values = {tag["Key"]: tag["Value"] for tag in (*of(cloud, arn), *tags)}
     if len(values) > LIMIT:
         raise AwsError("ResourceLimitExceeded", f"A resource has at most {LIMIT} tags; {arn} would have {len(values)}.")
     merged = [{"Key": key, "Value": value} for key, value in values.items()]

@@ -11,6 +11,7 @@ from localaws.errors import AwsError
 from localaws.jobs import live, training
 from localaws.jobs.clients import assume
 from localaws.jobs.metrics import check_definitions
+from localaws.jobs.workspace import ROOT, is_inside
 from localaws.sagemaker import tags
 from localaws.sagemaker.listing import listing
 from localaws.store import Document
@@ -61,6 +62,9 @@ def check(definition: Request) -> None:
         raise AwsError("ValidationException", f"Channel names must be unique: {', '.join(names)}.")
     for channel in channels:
         _check_channel(channel, specification["TrainingInputMode"])
+    place = definition.get("CheckpointConfig", {}).get("LocalPath", ROOT)
+    if not is_inside(place):
+        raise AwsError("ValidationException", f"CheckpointConfig.LocalPath {place} must be under {ROOT}.")
     if "InstanceType" not in definition["ResourceConfig"]:
         raise AwsError(
             "ValidationException", "The local AWS needs ResourceConfig.InstanceType; it has no InstanceGroups."
@@ -72,22 +76,21 @@ def described(document: Document) -> Response:
     return {key: value for key, value in document.items() if key not in NOT_DESCRIBED}
 
 
-def jobs_listing(documents: Iterable[Document], request: Request, **form: Any) -> Response:
-    """A listing of jobs: what `listing` does, and the request's StatusEquals and times of the last change."""
-    status, after, before = (
-        request.get(key) for key in ("StatusEquals", "LastModifiedTimeAfter", "LastModifiedTimeBefore")
-    )
-    key = form.pop("status")
+def jobs_listing(documents: Iterable[Document], request: Request, *, status: str, **form: Any) -> Response:
+    """A listing of jobs: what `listing` does, and the request's StatusEquals and times of the last change.
+
+    `status` is the member that holds it.
+    """
     wanted = [
         document
         for document in documents
-        if status in (None, document[key])
-        and (after is None or document["LastModifiedTime"] > after)
-        and (before is None or document["LastModifiedTime"] < before)
+        if request.get("StatusEquals") in (None, document[status])
+        and document.get("LastModifiedTime", 0) >= request.get("LastModifiedTimeAfter", 0)
+        and document.get("LastModifiedTime", 0) <= request.get("LastModifiedTimeBefore", float("inf"))
     ]
     if request.get("SortBy") == "Status":
-        wanted.sort(key=lambda document: str(document[key]))
-    return listing(wanted, request, **form)
+        wanted.sort(key=lambda document: str(document[status]))
+    return listing(wanted, request, order="Ascending", **form)
 
 
 def create_training_job(cloud: Cloud, request: Request) -> Response:

@@ -133,7 +133,6 @@ def list_training_jobs_for_tuning_job(cloud: Cloud, request: Request) -> Respons
         name="TrainingJobName",
         status="TrainingJobStatus",
         members=CHILD_SUMMARY,
-        order="Ascending",
     )
 
 

@@ -70,10 +70,10 @@ class Router:
             return [instance for pool in old.values() for instance in pool.instances]
 
     def resize(self, endpoint: str, variant: str, more: Collection[Instance], count: int) -> list[Instance]:
-        """Add instances to a variant, then take out all but `count`, the busiest first; returns those."""
+        """Add instances to a variant, then take out all but `count`: those that are not ready, then the least busy."""
         with self._changed:
             pool = self._fleets[endpoint][variant]
-            ranked = sorted([*pool.instances, *more], key=lambda one: (one.ready, -one.in_flight))
+            ranked = sorted([*pool.instances, *more], key=lambda one: (one.ready, one.in_flight))
             surplus = max(0, len(ranked) - count)
             pool.instances = ranked[surplus:]
             return ranked[:surplus]

@@ -132,7 +132,8 @@ def status() -> None:
     from kennel.local import status
     from kennel.local.state import Home
 
-    Console().print(status.table(Home.find()))
+    for line in status.lines(Home.find()):
+        Console().print(line, soft_wrap=True)
 
 
 @app.command()

@@ -58,10 +58,13 @@ def rendered(value: Callable[[Context], T]) -> T:
 
 
 def task_defaults(classifier: Classifier) -> dict[str, Any]:
-    """A DAG's `default_args`. The time limit is for work in the worker; waiting for a job has the job's own."""
+    """A DAG's `default_args`. The time limit is for work in the worker; waiting for a job has the job's own.
+
+    Retries start at the pace of polling and double: half a minute on AWS, a second or two on the local AWS.
+    """
     return {
         "retries": 2,
-        "retry_delay": timedelta(seconds=30),
+        "retry_delay": timedelta(seconds=classifier.environment.poll_seconds),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=10),
         "retry_policy": OnlyWhatMayPass(),

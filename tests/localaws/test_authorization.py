@@ -53,6 +53,7 @@ def cloud(tmp_path: Path) -> Cloud:
         ("UpdateModelPackage", {"ModelPackageArn": f"{SAGEMAKER}model-package/g/1"}, ["model-package/g/1"]),
         ("DescribeModelPackageGroup", {"ModelPackageGroupName": "g"}, ["model-package-group/g"]),
         ("AddTags", {"ResourceArn": f"{SAGEMAKER}model/m"}, ["model/m"]),
+        ("ListModelPackages", {"ModelPackageGroupName": "g"}, ["model-package-group/g"]),
         ("ListTags", {"ResourceArn": f"{SAGEMAKER}model/m"}, ["model/m"]),
     ],
 )
@@ -66,7 +67,7 @@ def test_an_operation_acts_on_what_it_names(
     ("operation", "request_"),
     [
         ("ListModels", {}),
-        ("ListModelPackages", {"ModelPackageGroupName": "g"}),
+        ("ListModelPackages", {}),
         ("ListEndpoints", {"NameContains": "e"}),
     ],
 )
@@ -146,6 +147,37 @@ def test_a_condition_on_request_tags_holds(local_aws: LocalAws) -> None:
     model = {"ModelName": "tagged", "PrimaryContainer": CONTAINER}
     denial(sagemaker.create_model, **model, Tags=[{"Key": "team", "Value": "cats"}])
     sagemaker.create_model(**model, Tags=[{"Key": "team", "Value": "dogs"}])
+
+
+def test_a_condition_on_resource_tags_holds(local_aws: LocalAws) -> None:
+    ours = allow("sagemaker:DescribeModel", "*", Condition={"StringEquals": {"aws:ResourceTag/owner": "us"}})
+    sagemaker = local_aws.client("sagemaker", **local_aws.role(ours))
+    root = local_aws.client("sagemaker")
+    for name, owner in (("owned-by-us", "us"), ("owned-by-them", "them")):
+        tags = [{"Key": "owner", "Value": owner}]
+        root.create_model(ModelName=name, PrimaryContainer=CONTAINER, Tags=tags)
+    assert sagemaker.describe_model(ModelName="owned-by-us")
+    denial(sagemaker.describe_model, ModelName="owned-by-them")
+
+
+def test_a_condition_on_the_scaled_service_holds(local_aws: LocalAws) -> None:
+    condition = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+    scaling = local_aws.client(
+        "application-autoscaling",
+        **local_aws.role(allow("application-autoscaling:DeregisterScalableTarget", "*", Condition=condition)),
+    )
+    with pytest.raises(ClientError, match="ObjectNotFoundException"):
+        scaling.deregister_scalable_target(
+            ServiceNamespace="sagemaker",
+            ResourceId="endpoint/absent/variant/AllTraffic",
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        )
+    denial(
+        scaling.deregister_scalable_target,
+        ServiceNamespace="ecs",
+        ResourceId="service/default/web",
+        ScalableDimension="ecs:service:DesiredCount",
+    )
 
 
 def test_the_query_cannot_name_another_action(local_aws: LocalAws) -> None:

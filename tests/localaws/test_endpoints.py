@@ -4,8 +4,10 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
+from botocore.config import Config
 
 from tests.conftest import LocalAws
 from tests.localaws.hosting import Hosting, archive, eventually, named, refusal, unique
@@ -171,21 +173,23 @@ def test_fails_when_the_role_may_not_read_the_model(hosting: Hosting) -> None:
 def test_update_replaces_the_fleet_without_losing_a_request(hosting: Hosting) -> None:
     name = hosting.endpoint(hosting.config(hosting.model(named("old"))))
     new = hosting.config(hosting.model(named("new")))
+    no_retries = Config(retries={"total_max_attempts": 1}, max_pool_connections=3)
+    caller = replace(hosting, runtime=hosting.aws.client("sagemaker-runtime", config=no_retries))
     done = threading.Event()
 
     def invoke_on_and_on() -> list[str]:
         names = []
         while not done.is_set():
-            names.append(hosting.invoke(name, {"seconds": 0.02})["name"])
+            names.append(caller.invoke(name, {"seconds": 0.02})["name"])
         return names
 
     with ThreadPoolExecutor() as pool:
-        callers = [pool.submit(invoke_on_and_on) for _ in range(3)]
+        calls = [pool.submit(invoke_on_and_on) for _ in range(3)]
         hosting.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=new)
         description = hosting.at_rest(name)
         after = hosting.invoke(name)["name"]
         done.set()
-        answers = [caller.result() for caller in callers]
+        answers = [call.result() for call in calls]
     hosting.delete(name)
 
     assert (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", new)

@@ -94,8 +94,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def filled(home: Path) -> Iterator[LocalAws]:
-    """A server that was filled, stopped and started again, with its caller's own AWS settings in the environment."""
-    local = start_local_aws(home, AWS_ACCESS_KEY_ID="AKIACALLERCALLER2345", AWS_SECRET_ACCESS_KEY="x" * 40)
+    """A server that was filled, stopped and started again, with its caller's own AWS key and proxy in the environment."""
+    local = start_local_aws(
+        home,
+        AWS_ACCESS_KEY_ID="AKIACALLERCALLER2345",
+        AWS_SECRET_ACCESS_KEY="x" * 40,
+        HTTP_PROXY="http://127.0.0.1:9",
+    )
     s3 = local.client("s3")
     s3.create_bucket(Bucket="kept")
     s3.put_object(Bucket="kept", Key="photo", Body=b"a dog")
@@ -120,11 +125,13 @@ def filled(home: Path) -> Iterator[LocalAws]:
     invoke(local)
     workers = psutil.Process(local.process.pid).children(recursive=True)
     assert workers
+    session = local.role({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"})
     key = (home / "credentials").read_text()
     stop_local_aws(local)
     assert not any(worker.is_running() for worker in workers)
     again = start_local_aws(home)
     assert (home / "credentials").read_text() == key
+    assert again.client("s3", **session).get_object(Bucket="kept", Key="photo")["Body"].read() == b"a dog"
     yield again
     stop_local_aws(again)
 
@@ -154,7 +161,9 @@ def test_opens_nothing_but_its_port_on_the_loopback_address(filled: LocalAws) ->
 
 
 def test_its_files_are_for_their_owner_only(filled: LocalAws) -> None:
-    assert stat.S_IMODE((filled.home / "credentials").stat().st_mode) == 0o600
+    made = [path for path in filled.home.rglob("*") if path.name != "log"]
+    assert len(made) > 10
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in made} == {0}
     assert filled.env["AWS_ACCESS_KEY_ID"].startswith("AKIA")
     assert len(filled.env["AWS_SECRET_ACCESS_KEY"]) == 40
 
@@ -169,6 +178,21 @@ def test_the_key_of_the_environment_it_is_started_in_opens_nothing(tmp_path: Pat
         assert local.client("sts").get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:root"
     finally:
         stop_local_aws(local)
+
+
+def test_a_deleted_root_key_is_replaced_and_opens_nothing(tmp_path: Path) -> None:
+    local = start_local_aws(tmp_path / "home")
+    local.client("sts").get_caller_identity()
+    old = {name.lower(): value for name, value in local.env.items() if "KEY" in name}
+    stop_local_aws(local)
+    (local.home / "credentials").unlink()
+    again = start_local_aws(local.home)
+    try:
+        assert again.env["AWS_ACCESS_KEY_ID"] != old["aws_access_key_id"]
+        with pytest.raises(ClientError, match="InvalidClientTokenId"):
+            again.client("sts", **old).get_caller_identity()
+    finally:
+        stop_local_aws(again)
 
 
 def test_writes_no_secret_to_its_log(filled: LocalAws) -> None:

@@ -179,7 +179,9 @@ def test_missing_requirement_is_installed_for_this_job_only(bench: Workbench) ->
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("dogtools.py", "BREEDS = 133")
         archive.writestr("dogtools-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: dogtools\nVersion: 1.0\n")
-        archive.writestr("dogtools-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "dogtools-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr("dogtools-1.0.dist-info/RECORD", "")
     name = "dogtools-1.0-py3-none-any.whl"
     script = "import dogtools, numpy; print('breeds', dogtools.BREEDS)"

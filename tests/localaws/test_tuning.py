@@ -171,6 +171,23 @@ def test_early_stopping_stops_what_falls_behind(bench: Workbench) -> None:
     assert job["HyperParameterTuningJobStatus"] == "Completed"
 
 
+def test_hyperband_gives_its_time_to_the_promising(bench: Workbench) -> None:
+    script = SCORE.replace('print(f"loss', 'import time\nfor step in range(9):\n    time.sleep(0.1)\n    print(f"loss')
+    config = {
+        "Strategy": "Hyperband",
+        "StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}},
+        "RandomSeed": 1,
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 8, "MaxParallelTrainingJobs": 2},
+    }
+    job = tune(bench, bench.tuning_request(script, config))
+    assert job["HyperParameterTuningJobStatus"] == "Completed"
+    counters = job["TrainingJobStatusCounters"]
+    assert counters["Completed"] >= 1
+    assert counters["Stopped"] >= 1
+    assert counters["Completed"] + counters["Stopped"] == 8
+    assert value(job["BestTrainingJob"]) == min(value(trial) for trial in trials(bench, job))
+
+
 def test_target_ends_the_tuning_job(bench: Workbench) -> None:
     limits = {"MaxNumberOfTrainingJobs": 20, "MaxParallelTrainingJobs": 1}
     config = {"ResourceLimits": limits, "TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 5.0}}

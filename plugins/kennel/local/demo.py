@@ -21,7 +21,8 @@ from kennel.local.state import Home
 BREEDS = 12
 Document = dict[str, Any]
 ASSET_SECONDS = 60
-QUIET = {"scheduled", "queued"}
+# Between states, or but a consequence of another task's.
+QUIET = {"scheduled", "queued", "upstream_failed"}
 LOG_LINES = 12
 
 
@@ -123,8 +124,9 @@ def why(api: Airflow, run: Run, tasks: list[Task]) -> str:
     for task in tasks:
         if task.state == "failed":
             name = f"{run.dag_id}.{task.task_id}"
-            log = "\n".join(api.log(run.dag_id, run.run_id, task.task_id, task.attempt)[-LOG_LINES:])
-            return f'{log}\n{name} failed; see all of its log with "kennel logs {name}".'
+            errors = api.log(run.dag_id, run.run_id, task.task_id, task.attempt, errors=True)[-LOG_LINES:]
+            log = "".join(f"{line}\n" for line in errors)
+            return f'{log}{name} failed; see all of its log with "kennel logs {name}".'
     return f"{run.dag_id} failed without a failed task; see {api.url}/dags/{run.dag_id}/runs/{run.run_id}"
 
 

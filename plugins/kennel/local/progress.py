@@ -17,7 +17,6 @@ STYLES = {
     "Completed": "green",
     "failed": "bold red",
     "Failed": "bold red",
-    "upstream_failed": "red",
     "skipped": "yellow",
     "Stopped": "yellow",
 }
@@ -54,7 +53,7 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._rows: dict[tuple[str, str], Row] = {}
+        self.rows: dict[tuple[str, str], Row] = {}
         self._live = Live(console=console, transient=True, get_renderable=self._going_on)
 
     def __enter__(self) -> Self:
@@ -70,7 +69,7 @@ class Progress:
     def show(self, section: str, name: str, state: str, note: str = "", seconds: float | None = None) -> None:
         """Say what state something is in, and for how many seconds it has been going on if not since first shown."""
         now = time.monotonic()
-        row = self._rows.setdefault((section, name), Row(section, name, "", note, now))
+        row = self.rows.setdefault((section, name), Row(section, name, "", note, now))
         if seconds is not None:
             row.since = now - seconds
         row.note = note
@@ -91,4 +90,4 @@ class Progress:
         return advance
 
     def _going_on(self) -> Group:
-        return Group(*(row.line() for row in list(self._rows.values()) if row.ended is None))
+        return Group(*(row.line() for row in list(self.rows.values()) if row.ended is None))

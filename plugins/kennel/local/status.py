@@ -1,6 +1,7 @@
-"""What runs, what ran last and what is in service, in one table."""
+"""What runs, what ran last and what is in service."""
 
-from rich.table import Table
+from collections.abc import Iterator
+
 from rich.text import Text
 
 from kennel.local import airflow, aws, deployment, processes
@@ -10,48 +11,46 @@ from kennel.local.progress import STYLES
 from kennel.local.services import DAGS
 from kennel.local.state import Home
 
-STOPPED = Text("not running", style="yellow")
 
-
-def table(home: Home) -> Table:
-    """The whole status; asks only what runs."""
-    shown = Table.grid(padding=(0, 3))
+def lines(home: Home) -> Iterator[Text]:
+    """The whole status, a line each; asks only what runs."""
     services = home.services()
-    if processes.running(services.get(aws.NAME)):
-        local = LocalAws.running(home)
-        shown.add_row("local AWS", Text("running", style="green"), f"{local.url}  pid {services[aws.NAME].pid}")
+    local = LocalAws.running(home) if processes.running(services.get(aws.NAME)) else None
+    api = Airflow.running(home) if processes.running(services.get(airflow.NAME)) else None
+    if local:
+        yield _line("local AWS", "running", local.url)
     else:
-        shown.add_row("local AWS", STOPPED, '"kennel up" starts it')
-    if processes.running(services.get(airflow.NAME)):
-        api = Airflow.running(home)
-        shown.add_row("Airflow", Text("running", style="green"), f"{api.url}  pid {services[airflow.NAME].pid}")
-        shown.add_row("", "", airflow.login(home))
-        _add_runs(shown, api)
+        yield _line("local AWS", "stopped", '"kennel up" starts it')
+    if api:
+        yield _line("Airflow", "running", f"{api.url}  {airflow.login(home)}")
+        for dag_id in DAGS:
+            yield _run(api, dag_id)
     else:
-        shown.add_row("Airflow", STOPPED, '"kennel up" starts it')
-    if processes.running(services.get(aws.NAME)):
-        _add_deployment(shown, LocalAws.running(home))
-    shown.add_row("files", "", str(home.path))
-    return shown
+        yield _line("Airflow", "stopped", '"kennel up" starts it')
+    if local:
+        yield from _deployment(local)
+    yield _line("files", "", str(home.path))
 
 
-def _add_runs(shown: Table, api: Airflow) -> None:
-    for dag_id in DAGS:
-        run = api.last_run(dag_id)
-        if run:
-            state = Text(run.state, style=STYLES.get(run.state, "cyan"))
-            shown.add_row(dag_id, state, f"{run.seconds:.0f} s  {api.url}/dags/{dag_id}/runs/{run.run_id}")
-        else:
-            shown.add_row(dag_id, Text("never run", style="dim"))
+def _run(api: Airflow, dag_id: str) -> Text:
+    run = api.last_run(dag_id)
+    if run is None:
+        return _line(dag_id, "never run", "")
+    return _line(dag_id, run.state, f"{run.seconds:.0f} s  {api.url}/dags/{dag_id}/runs/{run.run_id}")
 
 
-def _add_deployment(shown: Table, local: LocalAws) -> None:
+def _deployment(local: LocalAws) -> Iterator[Text]:
     endpoint, scaling, function = deployment.endpoint(local), deployment.autoscaling(local), deployment.function(local)
     if endpoint is None or function is None:
-        shown.add_row("classifier", Text("not deployed", style="yellow"), '"kennel demo" makes one')
+        yield _line("classifier", "not deployed", '"kennel demo" makes and deploys one')
         return
     instances = f"instances: {endpoint['instances']}"
     if scaling:
-        instances += f" of {scaling['min']} to {scaling['max']}, at {scaling['target']:g} invocations a minute each"
-    shown.add_row("endpoint", endpoint["status"], f"{endpoint['name']}  {instances}")
-    shown.add_row("function", f"version {function['version']}", f"{function['name']}:{function['alias']}")
+        instances += f" of {scaling['min']} to {scaling['max']}, for {scaling['target']:g} invocations a minute each"
+    yield _line("endpoint", endpoint["status"], f"{endpoint['name']}  {instances}")
+    yield _line("function", f"version {function['version']}", f"{function['name']}:{function['alias']}")
+
+
+def _line(name: str, state: str, text: str) -> Text:
+    style = STYLES.get(state, "yellow" if state in {"stopped", "not deployed"} else "green")
+    return Text.assemble((f"{name:12}", "bold"), (f"{state:14}", style), text)

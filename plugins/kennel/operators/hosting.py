@@ -9,12 +9,12 @@ from airflow.providers.amazon.aws.operators.sagemaker import (
     SageMakerRegisterModelVersionOperator,
     serialize,
 )
-from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import ClientError
 
 from kennel import registry
+from kennel.triggers.jobs import PatientTrigger
 
 
 def _found(describe: Any, name: str) -> dict[str, Any] | None:
@@ -100,7 +100,7 @@ class EndpointOperator(SageMakerEndpointOperator):
 
     def _wait(self, method: str) -> NoReturn:
         self.defer(
-            trigger=SageMakerTrigger(
+            trigger=PatientTrigger(
                 job_name=self.config["EndpointName"],
                 job_type="endpoint",
                 waiter_delay=self.check_interval,

@@ -1,8 +1,11 @@
 """Waiting for a SageMaker job in the triggerer, and stopping it when the waiting is called off."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
+from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import ClientError
 
 
@@ -27,10 +30,24 @@ KINDS = {
 }
 
 
-class JobTrigger(SageMakerTrigger):
-    """The provider's trigger, which leaves the job running and billing when its task is cleared or marked failed.
+class PatientTrigger(SageMakerTrigger):
+    """The provider's trigger, but its first look comes after one interval, not at once.
 
-    Airflow calls `on_kill` then: not when the triggerer restarts.
+    Airflow 3.3 takes a task that resumes before the scheduler has heard of its deferral for one that was killed, and
+    fails that try ("executor reported success, but the task instance's state attribute is queued").
+    """
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait an interval, then as the provider does."""
+        await asyncio.sleep(self.waiter_delay)
+        async for event in super().run():
+            yield event
+
+
+class JobTrigger(PatientTrigger):
+    """Stops the job when its task is cleared or marked failed; the provider's leaves it running and billing.
+
+    Airflow calls `on_kill` then, and not when the triggerer restarts.
     """
 
     async def on_kill(self) -> None:

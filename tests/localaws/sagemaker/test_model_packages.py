@@ -24,7 +24,7 @@ def sagemaker(local_aws: LocalAws) -> Any:
 
 @pytest.fixture
 def group(sagemaker: Any, request: pytest.FixtureRequest) -> str:
-    name = request.node.originalname.removeprefix("test_").replace("_", "-")[:63].rstrip("-")
+    name = str(request.node.originalname).removeprefix("test_").replace("_", "-")[:63].rstrip("-")
     sagemaker.create_model_package_group(ModelPackageGroupName=name, ModelPackageGroupDescription="Dogs")
     return name
 

@@ -1,0 +1,37 @@
+"""Where MiniStack answers as AWS would not, put right from outside."""
+
+import json
+from typing import Any
+
+from ministack.core import iam_actions, router
+
+
+def apply() -> None:
+    """Make the corrections. They are looked up when a request comes, so any time before that will do."""
+    # Asked whether a name is an AWS service, MiniStack parses all of botocore's models: 12 s and 430 MB.
+    router._KNOWN_AWS_SERVICE_NAMES = _EveryName()
+    iam_actions.extract_resource_arn = _with_created_functions(iam_actions.extract_resource_arn)
+
+
+class _EveryName:
+    """Whatever a request is signed for is the name of a service."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def _with_created_functions(extract: Any) -> Any:
+    """AWS asks for CreateFunction on the function's ARN, whose name is in the body; MiniStack asks for it on `*`."""
+
+    def extract_resource_arn(
+        service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account_id: str
+    ) -> str:
+        if service == "lambda" and method == "POST" and path.endswith("/functions"):
+            try:
+                name = json.loads(body)["FunctionName"]
+            except (ValueError, KeyError, TypeError):
+                return "*"
+            return f"arn:aws:lambda:{region}:{account_id}:function:{name}"
+        return str(extract(service, method, path, headers, body, query, region, account_id))
+
+    return extract_resource_arn

@@ -1,0 +1,133 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import train
+from job import JobError
+from train import AdamW
+
+from tests.unit.ml.conftest import BACKBONE, Chain
+
+LINE = re.compile(r"epoch=(\d+) train_loss=([\d.]+) valid_loss=([\d.]+) valid_accuracy=([\d.]+)")
+CLASSES = ["001.Beagle", "002.Pug", "003.Poodle"]
+
+
+@pytest.fixture(autouse=True)
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: np.random.Generator) -> Path:
+    """The model directory, with embeddings of three classes that overlap a little beside it."""
+    embeddings = tmp_path / "embeddings"
+    embeddings.mkdir()
+    centres = noise.normal(0, 1, (3, 1280))
+    for split, photos, views in (("train", 30, 2), ("valid", 12, 1)):
+        labels = np.arange(photos) % 3
+        features = 5 + 0.3 * (centres[labels][:, None] + noise.normal(0, 9, (photos, views, 1280)))
+        np.savez(embeddings / f"{split}.npz", features=features.astype(np.float32), labels=labels.astype(np.int64))
+    (embeddings / "classes.json").write_text(json.dumps(CLASSES))
+    monkeypatch.setattr(train, "EMBEDDINGS", embeddings)
+    monkeypatch.setattr(train, "WEIGHTS", tmp_path / "no weights channel")
+    monkeypatch.setattr(train, "MODEL", tmp_path / "model")
+    return tmp_path / "model"
+
+
+def run(*arguments: str) -> None:
+    train.main(["--backbone", BACKBONE, *arguments])
+
+
+def test_learns_and_prints_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    run("--epochs", "5")
+    lines = [LINE.fullmatch(line) for line in capsys.readouterr().out.splitlines()]
+    epochs = [line for line in lines if line][:-1]
+    assert [int(line[1]) for line in epochs] == [1, 2, 3, 4, 5]
+    assert float(epochs[-1][2]) < float(epochs[0][2])
+    assert float(epochs[-1][4]) > 0.6
+
+
+def test_the_last_line_is_that_of_the_model_kept(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--epochs", "25", "--learning_rate", "0.02")
+    lines = LINE.findall(capsys.readouterr().out)
+    best = min(lines[:-1], key=lambda line: float(line[2]))
+    assert lines[-1] == best
+    assert best != lines[-2], "the last epoch was the best: the test shows nothing"
+    summary = json.loads((model / "model.json").read_text())
+    assert (summary["epoch"], f"{summary['valid_loss']:.4f}") == (int(best[0]), best[2])
+
+
+def test_the_saved_head_scores_raw_features(model: Path) -> None:
+    run("--epochs", "4")
+    head = torch.load(model / "head.pth", weights_only=True)
+    with np.load(train.EMBEDDINGS / "valid.npz") as valid:
+        scores = torch.from_numpy(valid["features"][:, 0]) @ head["weight"].T + head["bias"]
+        loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(valid["labels"])).item()
+    assert json.loads((model / "model.json").read_text())["valid_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_trial_stores_its_head_only(model: Path) -> None:
+    run("--epochs", "1", "--dropout", "0.1")
+    assert sorted(path.name for path in model.iterdir()) == ["classes.json", "head.pth", "model.json"]
+    assert json.loads((model / "classes.json").read_text()) == CLASSES
+    summary = json.loads((model / "model.json").read_text())
+    assert summary["backbone"] == BACKBONE
+    assert summary["hyperparameters"]["dropout"] == 0.1
+
+
+def test_the_final_training_stores_all_that_serving_needs(trained: Chain, weights: Path) -> None:
+    model = trained.base / "model"
+    assert (model / "backbone.pth").read_bytes() == weights.read_bytes()
+    assert {"inference.py", "backbones.py", "requirements.txt"} <= {path.name for path in (model / "code").iterdir()}
+
+
+def test_does_not_import_what_takes_longer_than_a_trial(trained: Chain) -> None:
+    imports = (trained.base / "train.imports").read_text()
+    assert "import time" in imports
+    assert "torch._dynamo" not in imports
+    assert "torchvision" not in imports
+
+
+def test_the_same_seed_trains_the_same_head(model: Path) -> None:
+    heads = []
+    for seed in ("3", "3", "4"):
+        run("--epochs", "2", "--seed", seed)
+        heads.append(torch.load(model / "head.pth", weights_only=True)["weight"])
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+
+
+def test_optimizes_as_torchs_adamw_does() -> None:
+    torch.manual_seed(0)
+    ours, theirs = torch.zeros(5, 3, requires_grad=True), torch.zeros(5, 3, requires_grad=True)
+    inputs, targets = torch.randn(40, 5), torch.randn(40, 3)
+    optimizer = AdamW([ours], 0.05, 0.1)
+    reference = torch.optim.AdamW([theirs], 0.05, weight_decay=0.1)
+    for _ in range(20):
+        optimizer.step((inputs @ ours - targets).square().mean())
+        reference.zero_grad()
+        (inputs @ theirs - targets).square().mean().backward()  # type: ignore[no-untyped-call]
+        reference.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_refuses_embeddings_of_another_backbone() -> None:
+    with pytest.raises(JobError, match="holds 1280 features a photo, --backbone makes 2048: embed with that backbone"):
+        train.main(["--backbone", "resnet50"])
+
+
+def test_refuses_a_missing_channel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(train, "EMBEDDINGS", tmp_path / "none")
+    with pytest.raises(JobError, match=r"train\.npz is missing: the embeddings channel must hold what embed\.py wrote"):
+        run()
+
+
+def test_refuses_a_weights_channel_without_the_backbone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(train, "WEIGHTS", tmp_path)
+    with pytest.raises(JobError, match=r"efficientnet_lite0\.pth is missing: the weights channel must hold"):
+        run("--epochs", "1")
+
+
+def test_tells_when_training_diverged(noise: np.random.Generator) -> None:
+    broken = np.full((30, 1, 1280), np.nan, np.float32)
+    np.savez(train.EMBEDDINGS / "train.npz", features=broken, labels=np.arange(30) % 3)
+    with pytest.raises(JobError, match=r"valid_loss is nan in epoch 1: lower --learning_rate"):
+        run()
