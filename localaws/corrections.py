@@ -5,11 +5,17 @@ from typing import Any
 
 from ministack.core import iam_actions, router
 
+# Operations of Lambda whose IAM action has another name (Service Authorization Reference).
+LAMBDA_ACTIONS = {"Invoke": "InvokeFunction", "InvokeWithResponseStream": "InvokeFunction"}
+
 
 def apply() -> None:
     """Make the corrections. They are looked up when a request comes, so any time before that will do."""
     # Asked whether a name is an AWS service, MiniStack parses all of botocore's models: 12 s and 430 MB.
     router._KNOWN_AWS_SERVICE_NAMES = _EveryName()
+    # Its own table takes GetAlias for ListAliases, PutProvisionedConcurrencyConfig for UpdateFunctionCode, and more.
+    iam_actions._BOTOCORE_SERVICE_MAP["lambda"] = ["lambda"]
+    iam_actions._lambda_action = _lambda_action
     iam_actions.extract_resource_arn = _with_created_functions(iam_actions.extract_resource_arn)
 
 
@@ -20,18 +26,22 @@ class _EveryName:
         return True
 
 
+def _lambda_action(method: str, path: str) -> str | None:
+    operation = iam_actions._match_rest_action("lambda", method, path, {})
+    return LAMBDA_ACTIONS.get(operation, operation)
+
+
 def _with_created_functions(extract: Any) -> Any:
     """AWS asks for CreateFunction on the function's ARN, whose name is in the body; MiniStack asks for it on `*`."""
 
     def extract_resource_arn(
         service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account_id: str
     ) -> str:
-        if service == "lambda" and method == "POST" and path.endswith("/functions"):
+        if service == "lambda" and method == "POST" and path.rstrip("/").endswith("/functions"):
             try:
-                name = json.loads(body)["FunctionName"]
+                return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
             except (ValueError, KeyError, TypeError):
                 return "*"
-            return f"arn:aws:lambda:{region}:{account_id}:function:{name}"
         return str(extract(service, method, path, headers, body, query, region, account_id))
 
     return extract_resource_arn

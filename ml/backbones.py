@@ -79,7 +79,9 @@ def load(name: str, weights: Path) -> Backbone:
     except FileNotFoundError:
         raise WeightsError(f"{weights} is missing: put the ImageNet state_dict of {name} there") from None
     except (OSError, RuntimeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{weights} is not a state_dict of {name}: {str(error).splitlines()[0]}") from error
+        raise WeightsError(
+            f"{weights} is not a state_dict of {name}: {' '.join(str(error).split())[:200] or 'it is empty'}"
+        ) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Backbone(spec, network, device, _dtype(device))
 

@@ -7,7 +7,7 @@ Request: the bytes of a photo, `image/jpeg` or `image/png`. Answer, `application
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from PIL import Image
@@ -28,6 +28,13 @@ else:
 
 CONTENT_TYPES = ("image/jpeg", "image/png")
 ACCEPTS = ("application/json", "application/*", "*/*")
+
+
+class Prediction(TypedDict):
+    """Scores (1, classes), and the classes' labels."""
+
+    scores: list[list[float]]
+    labels: list[str]
 
 
 class RequestError(ToolkitError):
@@ -69,7 +76,7 @@ def input_fn(body: bytes | bytearray, content_type: str) -> bytes:
     return bytes(body)
 
 
-def predict_fn(photo: bytes, model: Classifier) -> dict[str, list[list[float]] | list[str]]:
+def predict_fn(photo: bytes, model: Classifier) -> Prediction:
     """The scores (1, classes) of the photo. Raises RequestError: 400."""
     side = model.backbone.side
     try:
@@ -80,7 +87,7 @@ def predict_fn(photo: bytes, model: Classifier) -> dict[str, list[list[float]] |
     return {"scores": linear(features, model.weight, model.bias).tolist(), "labels": model.labels}
 
 
-def output_fn(prediction: dict[str, list[list[float]] | list[str]], accept: str) -> str:
+def output_fn(prediction: Prediction, accept: str) -> str:
     """The answer's JSON. Raises RequestError: 406."""
     if not any(kind in accept for kind in ACCEPTS):
         raise RequestError(406, f"{accept!r} is not what this endpoint answers with: accept application/json")

@@ -86,7 +86,9 @@ def start_local_aws(home: Path, **environment: str) -> LocalAws:
         )
     assert process.stdout
     ready = process.stdout.readline()
-    assert ready.startswith("localaws ready: "), (home / "log").read_text()[-4000:]
+    if not ready.startswith("localaws ready: "):
+        process.kill()
+        pytest.fail((home / "log").read_text()[-4000:])
     return LocalAws(ready.split()[-1], home, "us-east-1", "000000000000", process)
 
 
@@ -102,9 +104,18 @@ def stop_local_aws(local: LocalAws) -> None:
             os.killpg(local.process.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def running_local_aws(home: Path, **environment: str) -> Iterator[LocalAws]:
+    """One that is stopped at the end, however that comes."""
+    local = start_local_aws(home, **environment)
+    try:
+        yield local
+    finally:
+        stop_local_aws(local)
+
+
 @pytest.fixture(scope="session")
 def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """The local AWS that tests share; each makes names of its own in it."""
-    local = start_local_aws(tmp_path_factory.mktemp("localaws") / "home")
-    yield local
-    stop_local_aws(local)
+    with running_local_aws(tmp_path_factory.mktemp("localaws") / "home") as local:
+        yield local

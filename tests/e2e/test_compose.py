@@ -79,15 +79,17 @@ class Machine:
             "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}",
         }
 
+    def words(self, command: list[str]) -> list[str]:
+        """A command of the file as it is run here."""
+        return [self.here(interpolated(word, self.variables)) for word in command]
+
     def command(self, service: str) -> list[str]:
         """A service's command."""
-        return [interpolated(word, self.variables) for word in self.services[service]["command"]]
+        return self.words(self.services[service]["command"])
 
     def healthy(self, service: str) -> bool:
         """Whether a service's own health check passes."""
-        kind, *words = [
-            self.here(interpolated(word, self.variables)) for word in self.services[service]["healthcheck"]["test"]
-        ]
+        kind, *words = self.words(self.services[service]["healthcheck"]["test"])
         command = words if kind == "CMD" else ["sh", "-c", *words]
         return subprocess.run(command, env=self.environment(service), capture_output=True).returncode == 0
 
@@ -132,7 +134,7 @@ def postgres(machine: Machine) -> Iterator[None]:
     password, port = machine.variables["POSTGRES_PASSWORD"], str(machine.port["postgres"])
     user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory() as directory:
-        home, binaries = Path(directory), Path(INITDB).parent
+        home, binaries = Path(directory), Path(INITDB).resolve().parent
         (home / "password").write_text(password)
         if user:
             shutil.chown(home, **user)
@@ -168,8 +170,7 @@ def stores(machine: Machine) -> Iterator[None]:
 def test_runs_a_task_on_a_worker_with_every_service_healthy(machine: Machine, stores: None) -> None:
     (machine.home / "dags").mkdir()
     (machine.home / "dags" / "hello.py").write_text(DAG)
-    for _ in range(2):  # a second start finds the schema and the user
-        subprocess.run(machine.command("init"), env=machine.environment("init"), check=True, timeout=240)
+    subprocess.run(machine.command("init"), env=machine.environment("init"), check=True)
     for service in SERVICES:
         machine.start(service, machine.command(service), env=machine.environment(service))
     eventually(lambda: machine.healthy("api-server"), machine)
@@ -188,7 +189,7 @@ def test_runs_a_task_on_a_worker_with_every_service_healthy(machine: Machine, st
 def test_local_aws_serves_airflow_with_its_foundation_made(machine: Machine) -> None:
     machine.start("localaws", machine.command("localaws"), env=machine.environment("localaws"))
     eventually(lambda: machine.healthy("localaws"), machine, 60)
-    for _ in range(2):
+    for _ in range(2):  # as a second start of the containers would
         subprocess.run(machine.command("foundation"), env=machine.environment("foundation"), check=True, cwd=ROOT)
     script = "from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook as Hook;"
     script += "print(Hook('aws_default', client_type='sts').get_conn().get_caller_identity()['Arn'])"

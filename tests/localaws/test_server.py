@@ -18,7 +18,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import REPOSITORY, LocalAws, start_local_aws, stop_local_aws
+from tests.conftest import REPOSITORY, LocalAws, running_local_aws, start_local_aws
 
 FUNCTION = """
 import boto3, os, tempfile
@@ -94,13 +94,24 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def filled(home: Path) -> Iterator[LocalAws]:
-    """A server that was filled, stopped and started again, with its caller's own AWS key and proxy in the environment."""
-    local = start_local_aws(
-        home,
-        AWS_ACCESS_KEY_ID="AKIACALLERCALLER2345",
-        AWS_SECRET_ACCESS_KEY="x" * 40,
-        HTTP_PROXY="http://127.0.0.1:9",
-    )
+    """A server that was filled, in an environment with a key and a proxy of its own, and started again."""
+    caller = {"AWS_ACCESS_KEY_ID": "AKIACALLERCALLER2345", "AWS_SECRET_ACCESS_KEY": "x" * 40}
+    with running_local_aws(home, HTTP_PROXY="http://127.0.0.1:9", **caller) as local:
+        fill(local)
+        invoke(local)
+        session = local.role({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"})
+        workers = psutil.Process(local.process.pid).children(recursive=True)
+        assert workers
+        key = (home / "credentials").read_text()
+    assert not any(worker.is_running() for worker in workers)
+    with running_local_aws(home) as again:
+        assert (home / "credentials").read_text() == key
+        assert again.client("s3", **session).get_object(Bucket="kept", Key="photo")["Body"].read() == b"a dog"
+        yield again
+
+
+def fill(local: LocalAws) -> None:
+    """Put something into S3, IAM, CloudFormation, Lambda and SageMaker."""
     s3 = local.client("s3")
     s3.create_bucket(Bucket="kept")
     s3.put_object(Bucket="kept", Key="photo", Body=b"a dog")
@@ -122,18 +133,6 @@ def filled(home: Path) -> Iterator[LocalAws]:
     )
     functions.get_waiter("function_active_v2").wait(FunctionName="reads", WaiterConfig={"Delay": 1})
     local.client("sagemaker").create_model(ModelName="kept", PrimaryContainer={"Image": "image:1"})
-    invoke(local)
-    workers = psutil.Process(local.process.pid).children(recursive=True)
-    assert workers
-    session = local.role({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"})
-    key = (home / "credentials").read_text()
-    stop_local_aws(local)
-    assert not any(worker.is_running() for worker in workers)
-    again = start_local_aws(home)
-    assert (home / "credentials").read_text() == key
-    assert again.client("s3", **session).get_object(Bucket="kept", Key="photo")["Body"].read() == b"a dog"
-    yield again
-    stop_local_aws(again)
 
 
 def test_keeps_everything_across_a_restart(filled: LocalAws) -> None:
@@ -170,29 +169,22 @@ def test_its_files_are_for_their_owner_only(filled: LocalAws) -> None:
 
 def test_the_key_of_the_environment_it_is_started_in_opens_nothing(tmp_path: Path) -> None:
     caller = {"AWS_ACCESS_KEY_ID": "AKIACALLERCALLER2345", "AWS_SECRET_ACCESS_KEY": "y" * 40}
-    local = start_local_aws(tmp_path / "home", **caller)
-    try:
+    with running_local_aws(tmp_path / "home", **caller) as local:
         client = local.client("sts", **{name.lower(): value for name, value in caller.items()})
         with pytest.raises(ClientError, match="InvalidClientTokenId"):
             client.get_caller_identity()
         assert local.client("sts").get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:root"
-    finally:
-        stop_local_aws(local)
 
 
 def test_a_deleted_root_key_is_replaced_and_opens_nothing(tmp_path: Path) -> None:
-    local = start_local_aws(tmp_path / "home")
-    local.client("sts").get_caller_identity()
-    old = {name.lower(): value for name, value in local.env.items() if "KEY" in name}
-    stop_local_aws(local)
+    with running_local_aws(tmp_path / "home") as local:
+        local.client("sts").get_caller_identity()
+        old = {name.lower(): value for name, value in local.env.items() if "KEY" in name}
     (local.home / "credentials").unlink()
-    again = start_local_aws(local.home)
-    try:
+    with running_local_aws(local.home) as again:
         assert again.env["AWS_ACCESS_KEY_ID"] != old["aws_access_key_id"]
         with pytest.raises(ClientError, match="InvalidClientTokenId"):
             again.client("sts", **old).get_caller_identity()
-    finally:
-        stop_local_aws(again)
 
 
 def test_writes_no_secret_to_its_log(filled: LocalAws) -> None:
@@ -202,9 +194,8 @@ def test_writes_no_secret_to_its_log(filled: LocalAws) -> None:
 def test_writes_only_under_its_home(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    local = start_local_aws(tmp_path / "home", TMPDIR=str(elsewhere), HOME=str(elsewhere))
-    local.client("s3").create_bucket(Bucket="somewhere")
-    stop_local_aws(local)
+    with running_local_aws(tmp_path / "home", TMPDIR=str(elsewhere), HOME=str(elsewhere)) as local:
+        local.client("s3").create_bucket(Bucket="somewhere")
     assert list(elsewhere.iterdir()) == []
 
 

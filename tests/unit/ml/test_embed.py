@@ -3,17 +3,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import embed
 import numpy as np
 import pytest
+from PIL import Image
+
+import embed
 from dataset import Photo
 from embed import read_views
 from job import JobError
-from PIL import Image
-
 from tests.unit.ml.conftest import BACKBONE
-
-Run = Any
 
 
 @pytest.fixture

@@ -3,14 +3,14 @@ import json
 import tarfile
 from pathlib import Path
 
-import evaluate
 import numpy as np
 import pytest
+from PIL import Image
+
+import evaluate
 from dataset import Photo
 from evaluate import Answers, report, unpack
 from job import JobError
-from PIL import Image
-
 from tests.unit.ml.conftest import Chain
 
 
@@ -49,7 +49,12 @@ def test_evaluates_the_archive_with_its_own_code(trained: Chain) -> None:
 
 
 def test_counts_right_answers() -> None:
-    scores = [[3.0, 1, 0, 0, 0, 0, 0], [0, 2, 1, 0, 0, 0, 0], [9, 8, 7, 6, 5, 1, 0], [0, 0, 0, 0, 0, 5, 0]]
+    scores = [
+        [3.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+        [9.0, 8.0, 7.0, 6.0, 5.0, 1.0, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 5.0, 0.0],
+    ]
     content = report(answers(scores, [0, 2, 6, 5]))
     assert (content["photos"], content["classes"], content["top1"], content["top5"]) == (4, 7, 0.5, 0.75)
     assert content["per_class"] == {

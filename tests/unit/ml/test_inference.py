@@ -1,12 +1,12 @@
 import io
 import json
 
-import inference
 import numpy as np
 import pytest
-from inference import Classifier, RequestError, input_fn, model_fn, output_fn, predict_fn
 from PIL import Image
 
+import inference
+from inference import Classifier, Prediction, RequestError, input_fn, model_fn, output_fn, predict_fn
 from tests.unit.ml.conftest import Chain
 
 
@@ -15,10 +15,8 @@ def model(trained: Chain) -> Classifier:
     return model_fn(str(trained.base / "model"))
 
 
-def asked(model: Classifier, body: bytes, content_type: str = "image/jpeg") -> dict[str, list[list[float]]]:
-    answer: dict[str, list[list[float]]] = json.loads(
-        output_fn(predict_fn(input_fn(body, content_type), model), "application/json")
-    )
+def asked(model: Classifier, body: bytes | bytearray, content_type: str = "image/jpeg") -> Prediction:
+    answer: Prediction = json.loads(output_fn(predict_fn(input_fn(body, content_type), model), "application/json"))
     return answer
 
 
@@ -60,7 +58,7 @@ def test_refuses_other_content_types(content_type: str) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"not a photo", b"\xff\xd8\xff\xe0"])
 def test_an_unreadable_photo_is_the_clients_error(model: Classifier, body: bytes) -> None:
-    with pytest.raises(RequestError, match="^the photo cannot be read: ") as raised:
+    with pytest.raises(RequestError, match=r"^the photo cannot be read: ") as raised:
         asked(model, body)
     assert (raised.value.status_code, raised.value.message) == (400, str(raised.value))
 

@@ -1,8 +1,9 @@
 import sys
 from pathlib import Path
 
-import job
 import pytest
+
+import job
 from embed import Options
 from job import JobError, parse
 from train import Hyperparameters
@@ -52,7 +53,7 @@ def test_refuses_a_hyperparameter(arguments: str, problem: str) -> None:
 
 def test_refuses_embeddings_options() -> None:
     with pytest.raises(JobError) as raised:
-        parse(Options, "--views 0 --max_unreadable_share 5 --seed x".split())
+        parse(Options, ["--views", "0", "--max_unreadable_share", "5", "--seed", "x"])
     assert str(raised.value).split("; ") == [
         "--seed must be a whole number, not 'x'",
         "--views must be from 1 to 64, not 0",

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from breeds import BREEDS, choose
 from coats import COLOURS, FURS
 from dogs import BUILDS, EARS, MUZZLES
-from PIL import Image
 from sketch import draw
-
 from tests.unit.ml.conftest import ML
 
 

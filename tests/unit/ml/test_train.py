@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 import train
 from job import JobError
-from train import AdamW
-
 from tests.unit.ml.conftest import BACKBONE, Chain
+from train import AdamW
 
 LINE = re.compile(r"epoch=(\d+) train_loss=([\d.]+) valid_loss=([\d.]+) valid_accuracy=([\d.]+)")
 CLASSES = ["001.Beagle", "002.Pug", "003.Poodle"]
@@ -23,7 +23,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: np.random.Gene
     centres = noise.normal(0, 1, (3, 1280))
     for split, photos, views in (("train", 30, 2), ("valid", 12, 1)):
         labels = np.arange(photos) % 3
-        features = 5 + 0.3 * (centres[labels][:, None] + noise.normal(0, 9, (photos, views, 1280)))
+        features = 5 + 0.3 * (centres[labels][:, None] + noise.normal(0, 6, (photos, views, 1280)))
         np.savez(embeddings / f"{split}.npz", features=features.astype(np.float32), labels=labels.astype(np.int64))
     (embeddings / "classes.json").write_text(json.dumps(CLASSES))
     monkeypatch.setattr(train, "EMBEDDINGS", embeddings)

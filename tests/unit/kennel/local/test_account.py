@@ -74,15 +74,13 @@ def test_a_lost_key_is_replaced(local: LocalAws) -> None:
     assert len(keys) == 1
 
 
-def test_a_changed_template_updates_the_stack(
-    local: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_template_updates_the_stack(local: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     template = tmp_path / "foundation.yaml"
     template.write_text(account.TEMPLATE.read_text() + "\n  Extra:\n    Value: added\n")
     monkeypatch.setattr(account, "TEMPLATE", template)
     account.deploy_foundation(local)
     stack = local.client("cloudformation").describe_stacks(StackName="kennel-dogs")["Stacks"][0]
-    assert {"OutputKey": "Extra", "OutputValue": "added"} in stack["Outputs"]
+    assert {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}["Extra"] == "added"
     assert stack["StackStatus"] == "UPDATE_COMPLETE"
 
 

@@ -34,7 +34,7 @@ def test_a_terminal_keeps_a_line_only_of_what_has_ended() -> None:
         progress.show("retrain", "embed", "success", seconds=14.2)
         progress.show("retrain", "tune", "running", seconds=1.0)
     lines = shown(progress, output)
-    assert [line for line in lines if "success" in line][0].endswith("retrain embed success 14.2 s")
+    assert next(line for line in lines if "success" in line).endswith("retrain embed success 14.2 s")
     assert not lines[-1].endswith("s"), "what was still going on is wiped away at the end"
 
 

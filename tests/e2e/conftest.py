@@ -1,0 +1,70 @@
+"""One `kennel demo` on the drawn photos, in a `.kennel/` of its own and beside taken default ports, for all tests."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Kennel:
+    """The installed `kennel` command with its own `.kennel/`."""
+
+    home: Path
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command as a person gives it, on no terminal; its output goes to pytest's as well."""
+        command = [str(Path(sys.executable).parent / "kennel"), *arguments]
+        env = {**os.environ, "KENNEL_HOME": str(self.home)}
+        done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+        print(done.stdout, done.stderr, sep="\n")
+        return done
+
+    def demo(self, *arguments: str) -> dict[str, Any]:
+        """Run a demo that must succeed; its report."""
+        file = self.home.parent / "report.json"
+        done = self.run("demo", "--report", str(file), *arguments)
+        assert done.returncode == 0, done.stderr
+        report: dict[str, Any] = json.loads(file.read_text())
+        return {**report, "output": done.stdout}
+
+    def processes(self) -> list[str]:
+        """The command lines of all processes that have to do with this `.kennel/`."""
+        found = []
+        for process in psutil.process_iter(["pid", "cmdline", "cwd", "environ", "status"]):
+            told = [*(process.info["cmdline"] or []), process.info["cwd"], *(process.info["environ"] or {}).values()]
+            mine = any(str(self.home) in str(text) for text in told)
+            if mine and process.info["status"] != psutil.STATUS_ZOMBIE and process.pid != os.getpid():
+                found.append(" ".join(process.info["cmdline"] or []))
+        return found
+
+
+@pytest.fixture(scope="session")
+def kennel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kennel]:
+    """The command; what it has started is stopped at the end whatever the tests did."""
+    command = Kennel(tmp_path_factory.mktemp("e2e") / "kennel")
+    with contextlib.ExitStack() as taken:
+        for port in (4566, 8080):
+            # somebody else may hold it already, which is as good
+            with contextlib.suppress(OSError):
+                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield command
+        command.run("down")
+    assert command.processes() == []
+
+
+@pytest.fixture(scope="session")
+def demo(kennel: Kennel) -> dict[str, Any]:
+    """The report of the first demo, with what it printed as `output`."""
+    return kennel.demo()

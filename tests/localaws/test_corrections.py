@@ -1,0 +1,87 @@
+"""What MiniStack authorises by the wrong action or resource is authorised as AWS would."""
+
+import io
+import json
+import uuid
+import zipfile
+from typing import Any
+
+import botocore.exceptions
+import pytest
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+@pytest.fixture
+def lambda_with(local_aws: Any) -> Any:
+    """A Lambda client of a user whose only rights are these actions on a function of this name."""
+
+    def make(name: str, *actions: str) -> Any:
+        iam, user = local_aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
+        function = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+        statement = {"Effect": "Allow", "Action": actions, "Resource": [function, f"{function}:*"]}
+        iam.create_user(UserName=user)
+        iam.put_user_policy(
+            UserName=user,
+            PolicyName="one",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
+        key = iam.create_access_key(UserName=user)["AccessKey"]
+        return local_aws.client(
+            "lambda", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
+        )
+
+    return make
+
+
+def function(local_aws: Any, name: str) -> dict[str, Any]:
+    """A CreateFunction request."""
+    role = local_aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as file:
+        file.writestr("f.py", "def h(event, context):\n    return 1\n")
+    return {
+        "FunctionName": name,
+        "Role": role["Arn"],
+        "Runtime": "python3.12",
+        "Handler": "f.h",
+        "Code": {"ZipFile": code.getvalue()},
+    }
+
+
+def test_creating_a_function_is_a_right_on_that_function(local_aws: Any, lambda_with: Any) -> None:
+    name = f"f-{uuid.uuid4().hex[:8]}"
+    client = lambda_with(name, "lambda:CreateFunction")
+    client.create_function(**function(local_aws, name))
+    with pytest.raises(botocore.exceptions.ClientError, match="not authorized"):
+        client.create_function(**function(local_aws, f"{name}-other"))
+
+
+@pytest.mark.parametrize(
+    ("action", "call"),
+    [
+        ("GetAlias", lambda client, name: client.get_alias(FunctionName=name, Name="live")),
+        ("UpdateAlias", lambda client, name: client.update_alias(FunctionName=name, Name="live", Description="x")),
+        ("InvokeFunction", lambda client, name: client.invoke(FunctionName=name, Qualifier="live")),
+        (
+            "PutProvisionedConcurrencyConfig",
+            lambda client, name: client.put_provisioned_concurrency_config(
+                FunctionName=name, Qualifier="live", ProvisionedConcurrentExecutions=1
+            ),
+        ),
+        ("GetFunctionConcurrency", lambda client, name: client.get_function_concurrency(FunctionName=name)),
+    ],
+)
+def test_an_operation_needs_the_right_of_its_own_name(local_aws: Any, lambda_with: Any, action: str, call: Any) -> None:
+    name, root = f"f-{uuid.uuid4().hex[:8]}", local_aws.client("lambda")
+    root.create_function(**function(local_aws, name))
+    root.get_waiter("function_active_v2").wait(FunctionName=name)
+    root.create_alias(
+        FunctionName=name, Name="live", FunctionVersion=root.publish_version(FunctionName=name)["Version"]
+    )
+    call(lambda_with(name, f"lambda:{action}"), name)
+    with pytest.raises(botocore.exceptions.ClientError, match=f"not authorized to perform: lambda:{action}"):
+        call(lambda_with(name, "lambda:GetFunction"), name)
