@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import parse_qs
 
 from ministack.core import iam_actions, router
 
@@ -16,7 +17,7 @@ def apply() -> None:
     # Its own table takes GetAlias for ListAliases, PutProvisionedConcurrencyConfig for UpdateFunctionCode, and more.
     iam_actions._BOTOCORE_SERVICE_MAP["lambda"] = ["lambda"]
     iam_actions._lambda_action = _lambda_action
-    iam_actions.extract_resource_arn = _with_created_functions(iam_actions.extract_resource_arn)
+    iam_actions.extract_resource_arn = _with_named_resources(iam_actions.extract_resource_arn)
 
 
 class _EveryName:
@@ -31,8 +32,8 @@ def _lambda_action(method: str, path: str) -> str | None:
     return LAMBDA_ACTIONS.get(operation, operation)
 
 
-def _with_created_functions(extract: Any) -> Any:
-    """AWS asks for CreateFunction on the function's ARN, whose name is in the body; MiniStack asks for it on `*`."""
+def _with_named_resources(extract: Any) -> Any:
+    """The ARN in a request's body where AWS decides on it and MiniStack on `*`."""
 
     def extract_resource_arn(
         service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account_id: str
@@ -42,6 +43,8 @@ def _with_created_functions(extract: Any) -> Any:
                 return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
             except (ValueError, KeyError, TypeError):
                 return "*"
+        if service == "iam" and (source := parse_qs(body.decode("latin-1")).get("PolicySourceArn")):
+            return source[0]
         return str(extract(service, method, path, headers, body, query, region, account_id))
 
     return extract_resource_arn

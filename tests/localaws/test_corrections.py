@@ -16,13 +16,12 @@ TRUST = {
 
 
 @pytest.fixture
-def lambda_with(local_aws: Any) -> Any:
-    """A Lambda client of a user whose only rights are these actions on a function of this name."""
+def client_with(local_aws: Any) -> Any:
+    """A client of a user whose only rights are these actions on these resources."""
 
-    def make(name: str, *actions: str) -> Any:
+    def make(service: str, actions: list[str], resources: list[str]) -> Any:
         iam, user = local_aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
-        function = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
-        statement = {"Effect": "Allow", "Action": actions, "Resource": [function, f"{function}:*"]}
+        statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
         iam.create_user(UserName=user)
         iam.put_user_policy(
             UserName=user,
@@ -31,8 +30,19 @@ def lambda_with(local_aws: Any) -> Any:
         )
         key = iam.create_access_key(UserName=user)["AccessKey"]
         return local_aws.client(
-            "lambda", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
+            service, aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
         )
+
+    return make
+
+
+@pytest.fixture
+def lambda_with(client_with: Any) -> Any:
+    """A Lambda client that may do these actions on a function of this name."""
+
+    def make(name: str, *actions: str) -> Any:
+        arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+        return client_with("lambda", list(actions), [arn, f"{arn}:*"])
 
     return make
 
@@ -85,3 +95,18 @@ def test_an_operation_needs_the_right_of_its_own_name(local_aws: Any, lambda_wit
     call(lambda_with(name, f"lambda:{action}"), name)
     with pytest.raises(botocore.exceptions.ClientError, match=f"not authorized to perform: lambda:{action}"):
         call(lambda_with(name, "lambda:GetFunction"), name)
+
+
+def test_simulating_a_principals_policy_is_a_right_on_that_principal(local_aws: Any, client_with: Any) -> None:
+    roles = [
+        local_aws.client("iam").create_role(
+            RoleName=f"r-{uuid.uuid4().hex[:8]}", AssumeRolePolicyDocument=json.dumps(TRUST)
+        )
+        for _ in range(2)
+    ]
+    mine, other = (role["Role"]["Arn"] for role in roles)
+    iam = client_with("iam", ["iam:SimulatePrincipalPolicy"], [mine])
+    answer = iam.simulate_principal_policy(PolicySourceArn=mine, ActionNames=["s3:GetObject"])
+    assert answer["EvaluationResults"][0]["EvalDecision"] == "implicitDeny"
+    with pytest.raises(botocore.exceptions.ClientError, match="not authorized"):
+        iam.simulate_principal_policy(PolicySourceArn=other, ActionNames=["s3:GetObject"])

@@ -1,6 +1,7 @@
 """A client of Airflow's REST API, as far as following runs needs it."""
 
 import datetime
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -72,9 +73,12 @@ class Airflow:
         return False
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Start a run now; its id."""
-        answer = self._call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-        run_id: str = answer["dag_run_id"]
+        """Start a run now; its id. The id is ours, so that asking twice starts one run."""
+        run_id = f"demo__{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        answer = self._answer("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        if answer.status_code != httpx.codes.CONFLICT:
+            self._checked(answer)
         return run_id
 
     def run(self, dag_id: str, run_id: str) -> Run:
@@ -106,8 +110,8 @@ class Airflow:
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """What a task returned, or None."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-        answer = self._http.get(f"/api/v2{path}", headers=self._login)
-        return answer.json()["value"] if answer.is_success else None
+        answer = self._answer("GET", path)
+        return None if answer.status_code == httpx.codes.NOT_FOUND else self._checked(answer)["value"]
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int, *, errors: bool = False) -> list[str]:
         """The lines that an attempt of a task has logged, without their timestamps; only its errors if asked."""
@@ -118,12 +122,21 @@ class Airflow:
 
     def get(self, path: str, **query: Any) -> Any:
         """GET a path under /api/v2. Raises RunFailedError when it is refused."""
-        return self._call("GET", path, params=query)
+        return self._checked(self._answer("GET", path, params=query))
 
-    def _call(self, method: str, path: str, **content: Any) -> Any:
-        answer = self._http.request(method, f"/api/v2{path}", headers=self._login, **content)
+    def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """Ask, and again for some seconds when Airflow has failed: on SQLite two of its writers can lock each other."""
+        for pause in (0.5, 1.0, 2.0, 0.0):
+            answer = self._http.request(method, f"/api/v2{path}", headers=self._login, **content)
+            if not answer.is_server_error:
+                break
+            time.sleep(pause)
+        return answer
+
+    def _checked(self, answer: httpx.Response) -> Any:
         if not answer.is_success:
-            raise RunFailedError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:300]}")
+            asked = f"{answer.request.method} {answer.request.url.path}"
+            raise RunFailedError(f"Airflow refused {asked}: {answer.status_code} {answer.text[:300]}")
         return answer.json()
 
     @cached_property

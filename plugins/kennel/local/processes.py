@@ -12,7 +12,7 @@ import psutil
 
 from kennel.local.state import Service
 
-ORDERLY_SECONDS = 20.0
+ORDERLY_SECONDS = 15.0
 PROMPT_SECONDS = 5.0
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
@@ -62,7 +62,7 @@ def stop(service: Service) -> None:
     """End a service and everything of it, and return when all of it is gone.
 
     SIGINT to its leader, as Ctrl-C would, so that it ends its own in order (a standalone Airflow knows no other
-    signal); when it has gone, or has not in 20 seconds, SIGTERM to what is left; SIGKILL 5 seconds later.
+    signal); when it has gone, or has not in 15 seconds, SIGTERM to what is left; SIGKILL 5 seconds later.
     """
     left = members(service)
     leader = _leader(service)
