@@ -30,7 +30,11 @@ from airflow.sdk import dag, task
 
 @dag(schedule=None)
 def hello():
-    task(lambda: "hello")()
+    @task
+    def say():
+        return "hello"
+
+    say()
 
 hello()
 """
