@@ -77,7 +77,7 @@ class Machine:
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self.port["worker_log"]),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(self.port["health"]),
             "HOME": str(self.home),
-            "HOSTNAME": socket.getfqdn(),
+            "HOSTNAME": socket.gethostname(),
             "KENNEL_HOME": str(self.home / "kennel"),
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}",
@@ -95,7 +95,8 @@ class Machine:
         """Whether a service's own health check passes."""
         kind, *words = self.words(self.services[service]["healthcheck"]["test"])
         command = words if kind == "CMD" else ["sh", "-c", *words]
-        return subprocess.run(command, env=self.environment(service), capture_output=True).returncode == 0
+        with (self.home / f"{service}-health.log").open("wb") as log:
+            return subprocess.run(command, env=self.environment(service), stdout=log, stderr=log).returncode == 0
 
     def start(self, name: str, command: list[str], **settings: Any) -> None:
         """Start a process in a session of its own; what it prints goes to `<name>.log`."""
@@ -104,16 +105,18 @@ class Machine:
                 subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=ROOT, **settings)
             )
 
-    def stop(self) -> None:
-        """Stop all, the last started first."""
-        for process in reversed(self.running):
+    def stop(self, first: int = 0) -> None:
+        """Stop what was started, from the `first` process on, all at once."""
+        for process in self.running[first:]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
+        for process in self.running[first:]:
             try:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        del self.running[first:]
 
 
 def free_port() -> int:
@@ -168,7 +171,9 @@ def stores(machine: Machine) -> Iterator[None]:
     options = ["--port", str(machine.port["redis"]), "--bind", "127.0.0.1", "--save", ""]
     machine.start("redis", [*machine.command("redis"), *options])
     with postgres(machine):
+        stores = len(machine.running)
         yield
+        machine.stop(stores)
 
 
 def test_runs_a_task_on_a_worker_with_every_service_healthy(machine: Machine, stores: None) -> None:
