@@ -22,7 +22,7 @@ FROM base AS airflow
 # Without what only the jobs and the local AWS import: torch alone is 5 GB.
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv export --frozen --quiet --no-default-groups --group compose --no-emit-project --output-file /tmp/requirements.txt \
-        --prune efficientnet-lite-pytorch --prune ministack --prune optuna --prune torch --prune torchvision \
+        --prune ministack --prune optuna --prune torch --prune torchvision \
     && uv venv --quiet /opt/venv \
     && uv pip install --quiet --python /opt/venv/bin/python --requirements /tmp/requirements.txt
 COPY dags dags

@@ -47,7 +47,9 @@ class Cloud:
 
     def assume(self, role_arn: str, session_name: str) -> Credentials:
         """Twelve hours of a role's credentials, as the service that runs under it would get them."""
-        answer = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name[:64], DurationSeconds=43200)
+        answer = self.client("sts").assume_role(
+            RoleArn=role_arn, RoleSessionName=session_name[:64], DurationSeconds=43200
+        )
         keys = answer["Credentials"]
         return Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 

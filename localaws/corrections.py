@@ -28,8 +28,8 @@ class _EveryName:
 
 
 def _lambda_action(method: str, path: str) -> str | None:
-    operation = iam_actions._match_rest_action("lambda", method, path, {})
-    return LAMBDA_ACTIONS.get(operation, operation)
+    operation: str | None = iam_actions._match_rest_action("lambda", method, path, {})
+    return LAMBDA_ACTIONS.get(operation, operation) if operation else None
 
 
 def _with_named_resources(extract: Any) -> Any:

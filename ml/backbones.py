@@ -8,11 +8,11 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from efficientnet_lite import EfficientNetLite0
 from photos import Crop
@@ -25,9 +25,9 @@ class WeightsError(Exception):
 def _resnet50() -> nn.Module:
     from torchvision.models import resnet50  # takes seconds to import, and only this backbone needs it
 
-    network: Any = resnet50(weights=None)
+    network: nn.Module = resnet50(weights=None)
     network.fc = nn.Identity()
-    return network  # type: ignore[no-any-return]  # torchvision has no types
+    return network
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Backbone:
     def __init__(self, spec: Spec, network: nn.Module, device: torch.device, dtype: torch.dtype):
         self.side = spec.side
         self.width = spec.features
-        self._network = network.to(device, dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._network: nn.Module = convert_conv2d_weight_memory_format(
+            network.to(device, dtype).eval(), torch.channels_last
+        )
         self._mean = torch.tensor(spec.mean, device=device).view(3, 1, 1)
         self._deviation = torch.tensor(spec.deviation, device=device).view(3, 1, 1)
         self._device, self._dtype = device, dtype
@@ -66,7 +68,8 @@ class Backbone:
             return torch.empty(0, self.width)
         pixels = torch.from_numpy(np.stack(crops)).to(self._device).permute(0, 3, 1, 2)  # strides are channels-last
         x = ((pixels - self._mean) / self._deviation).to(self._dtype)
-        return self._network(x).float().cpu()  # type: ignore[no-any-return]
+        features: Tensor = self._network(x)
+        return features.float().cpu()
 
 
 def load(name: str, weights: Path) -> Backbone:
@@ -79,9 +82,8 @@ def load(name: str, weights: Path) -> Backbone:
     except FileNotFoundError:
         raise WeightsError(f"{weights} is missing: put the ImageNet state_dict of {name} there") from None
     except (OSError, RuntimeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"{weights} is not a state_dict of {name}: {' '.join(str(error).split())[:200] or 'it is empty'}"
-        ) from error
+        why = " ".join(str(error).split())[:200] or "it is empty"
+        raise WeightsError(f"{weights} is not a state_dict of {name}: {why}") from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Backbone(spec, network, device, _dtype(device))
 

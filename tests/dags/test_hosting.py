@@ -61,7 +61,8 @@ def deploy(endpoint: str, config_name: str) -> dict[str, Any]:
         body = {"EndpointName": endpoint, "EndpointConfigName": config_name}
         return EndpointOperator(task_id="deploy_endpoint", check_interval=1, max_ingestion_time=120, config=body)
 
-    method, arguments = "execute", {}
+    method = "execute"
+    arguments: dict[str, Any] = {}
     while True:
         try:
             return cast(dict[str, Any], getattr(operator(), method)(NO_CONTEXT, **arguments))

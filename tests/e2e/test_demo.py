@@ -136,9 +136,9 @@ def test_what_is_no_photo_is_refused_in_one_line(kennel: Any, demo: dict[str, An
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("retrain.tune", "TuningJob|tuning job"),
+        ("retrain.tune", "Pushing xcom"),
         ("localaws", "localaws ready: "),
-        ("airflow", "scheduler"),
+        ("airflow", r"(?m)^(scheduler|api-server|triggerer|dag-processor|standalone) +\|"),
         ("kennel-dogs", '"status": 200'),
         ("{job}", "valid_loss="),
     ],

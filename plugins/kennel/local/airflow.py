@@ -81,7 +81,11 @@ def settings(home: Home, taken: dict[str, int]) -> dict[str, str]:
         "CORE__PLUGINS_FOLDER": str(config.ROOT / "plugins"),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-        "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        # a changed DAG file is read again at once; this is for what DAG files import
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        # a line for every request and every client made would bury the rest
+        "LOGGING__NAMESPACE_LEVELS": "http.access=WARNING botocore=WARNING",
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(taken["trigger_log"]),
         "LOGGING__WORKER_LOG_SERVER_PORT": str(taken["worker_log"]),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
