@@ -30,26 +30,30 @@ NOT_INHERITED = (
 def main() -> int:
     """Serve until SIGTERM or SIGINT. Exit status 2, with one line on stderr, when it cannot start."""
     options = argparse.ArgumentParser(prog="python -m localaws", description="An AWS account on this machine.")
-    options.add_argument("--port", type=int, default=4566, help="port on 127.0.0.1; 0 takes a free one (%(default)s)")
+    options.add_argument("--host", default=HOST, help="address to listen on (%(default)s); another only in a container")
+    options.add_argument("--port", type=int, default=4566, help="port; 0 takes a free one (%(default)s)")
     options.add_argument("--home", type=Path, default=os.environ.get("LOCALAWS_HOME"), help="where it keeps its files")
     chosen = options.parse_args()
     if chosen.home is None:
         options.error("say where to keep files: --home DIR, or LOCALAWS_HOME")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s [%(name)s] %(message)s")
     try:
-        start(chosen.port, chosen.home.absolute())
+        start(chosen.host, chosen.port, chosen.home.absolute())
     except StartError as error:
         print(f"localaws: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def start(port: int, home: Path) -> None:
-    """Take the directory and the port, then serve. Raises StartError when either is taken."""
+def start(host: str, port: int, home: Path) -> None:
+    """Take the directory and the port, then serve. Raises StartError when either is taken.
+
+    Whatever the host, the server and what it starts reach each other over the loopback.
+    """
     os.umask(0o077)  # Keys and photos are their owner's.
     hold(home)
     root = root_key(home)
-    listener = listen(port)
+    listener = listen(host, port)
     region = os.environ.get("AWS_DEFAULT_REGION") or REGION
     url = f"http://{HOST}:{listener.getsockname()[1]}"
     cloud = Cloud(Store(home / "localaws.db"), home, url, ACCOUNT_ID, region, root)
@@ -62,17 +66,17 @@ def start(port: int, home: Path) -> None:
     asyncio.run(serve(cloud, listener))
 
 
-def listen(port: int) -> socket.socket:
-    """A listening socket on the loopback address. StartError when the port is taken or not allowed."""
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. StartError when the port is taken or not allowed."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        listener.bind((host, port))
         listener.listen(128)
     except (OSError, OverflowError) as error:
         listener.close()
         raise StartError(
-            f"cannot listen on {HOST}:{port} ({error}); choose another with --port, or --port 0"
+            f"cannot listen on {host}:{port} ({error}); choose another with --port, or --port 0"
         ) from error
     return listener
 

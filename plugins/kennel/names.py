@@ -112,11 +112,11 @@ def weights(backbone: str) -> str:
 def fit(name: str, limit: int = JOB_LIMIT, attempt: int = 1) -> str:
     """A job's name within its API's limit; `-r2` is the next attempt after a real failure.
 
-    A long classifier name is cut, the date and the digest after it never are.
+    Too long a name loses its date. It keeps the classifier, which the roles' rights go by, and the digest, which is
+    of this run alone.
     """
     suffix = f"-r{attempt}" if attempt > 1 else ""
-    excess = len(name) - (limit - len("-r99"))
-    if excess > 0:
-        classifier, _, rest = name.partition("-")
-        name = f"{classifier[:-excess]}-{rest}"
+    if len(name) + len("-r99") > limit:
+        classifier, _, *rest = name.split("-")
+        name = "-".join([classifier, *rest])
     return name + suffix

@@ -89,6 +89,8 @@ def settings(home: Home, taken: dict[str, int]) -> dict[str, str]:
         "LOGGING__TRIGGER_LOG_SERVER_PORT": str(taken["trigger_log"]),
         "LOGGING__WORKER_LOG_SERVER_PORT": str(taken["worker_log"]),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        # the supervisor of a task that has ended may sleep for this long, in seconds, before it says so
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }
 
 

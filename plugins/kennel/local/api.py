@@ -60,6 +60,8 @@ class Airflow:
         """
         try:
             health = self._http.get("/api/v2/monitor/health").json()
+            # the tasks' own API is built at its first request, for longer than a task waits for an answer
+            self._http.get("/execution/health")
         except (httpx.TransportError, ValueError):
             return False
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")

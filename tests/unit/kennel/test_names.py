@@ -1,5 +1,7 @@
 import datetime
 
+import pytest
+
 from kennel import names
 from kennel.config import Classifier
 from kennel.names import Names
@@ -20,11 +22,20 @@ def test_a_moment_in_another_time_zone_is_named_in_utc(dogs: Classifier) -> None
     assert Names.of(dogs).run(MOMENT.astimezone(zone), "x") == Names.of(dogs).run(MOMENT, "x")
 
 
-def test_tuning_job_names_fit_in_32_characters_for_the_longest_classifier_and_a_tenth_attempt() -> None:
-    run = Names(LONGEST, "123456789012", "us-east-1").run(MOMENT, "manual__1")
+@pytest.mark.parametrize("classifier", ["dogs", "b" * 6, LONGEST])
+def test_tuning_job_names_fit_in_32_characters_and_keep_classifier_and_digest(classifier: str) -> None:
+    run = Names(classifier, "123456789012", "us-east-1").run(MOMENT, "manual__1")
     name = names.fit(run, names.TUNING_JOB_LIMIT, attempt=10)
     assert len(name) <= 32
-    assert name.endswith(run.partition("-")[2] + "-r10")
+    assert name.startswith(f"{classifier}-")
+    assert name.endswith(f"-{run.rsplit('-', 1)[1]}-r10")
+
+
+@pytest.mark.parametrize("part", ["train", "evaluate", "abcdef"])
+def test_what_a_run_makes_keeps_the_whole_run_in_its_name(part: str) -> None:
+    run = Names(LONGEST, "123456789012", "us-east-1").run(MOMENT, "manual__1")
+    assert names.fit(f"{run}-{part}") == f"{run}-{part}"
+    assert len(names.fit(f"{run}-{part}", attempt=99)) <= 63
 
 
 def test_every_attempt_shares_the_first_ones_stem() -> None:
