@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, dropout, linear
+from torch.optim.adamw import adamw
 
 from backbones import BACKBONES
 from job import BASE, FAILURE, JobError, parse, run
@@ -61,30 +62,38 @@ class Hyperparameters:
 
 
 class AdamW:
-    """Adam with decoupled weight decay: Loshchilov and Hutter 2019 (arXiv:1711.05101), algorithm 2, constant schedule.
+    """torch's own AdamW step, without the Optimizer around it.
 
-    The first optimizer of torch.optim in a process imports torch's compiler, which takes longer than a whole trial.
+    The first Optimizer in a process imports torch's compiler, which takes longer than a whole trial.
     """
 
     def __init__(self, parameters: list[Tensor], learning_rate: float, weight_decay: float):
         self.parameters = parameters
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self._moments = [(torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters]
-        self._steps = 0
+        self._means = [torch.zeros_like(parameter) for parameter in parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
+        self._steps = [torch.zeros(()) for _ in parameters]
 
     @torch.no_grad()
     def step(self, loss: Tensor) -> None:
         """Moves the parameters by one step against the gradient of the loss."""
-        self._steps += 1
-        gradients = torch.autograd.grad(loss, self.parameters)
-        for parameter, gradient, (mean, square) in zip(self.parameters, gradients, self._moments, strict=True):
-            mean.lerp_(gradient, 1 - 0.9)
-            square.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
-            unbiased = mean / (1 - 0.9**self._steps)
-            deviation = (square / (1 - 0.999**self._steps)).sqrt_().add_(1e-8)
-            parameter.mul_(1 - self.learning_rate * self.weight_decay)
-            parameter.addcdiv_(unbiased, deviation, value=-self.learning_rate)
+        adamw(
+            self.parameters,
+            list(torch.autograd.grad(loss, self.parameters)),
+            self._means,
+            self._squares,
+            [],
+            self._steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Train(Instance):
 class Evaluate(Instance):
     """The test, and how good a model must be to be registered."""
 
-    minimum_top1: Share
+    minimum_top1: Annotated[float, Field(gt=0, le=1)]
     tolerance: Share
 
 

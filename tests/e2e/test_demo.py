@@ -46,7 +46,7 @@ def test_the_tuner_ran_its_trials_and_took_the_best(demo: dict[str, Any]) -> Non
     tuning = demo["tuning"]
     assert [trial["status"] for trial in tuning["trials"]] == ["Completed"] * 8
     assert tuning["best"]["objective"] == min(trial["objective"] for trial in tuning["trials"])
-    assert tuning["best"]["hyperparameters"].keys() == {"batch_size", "learning_rate", "weight_decay"}
+    assert tuning["best"]["hyperparameters"].keys() == {"batch_size", "learning_rate"}
 
 
 def test_the_model_knows_the_drawn_breeds(demo: dict[str, Any]) -> None:

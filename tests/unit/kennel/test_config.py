@@ -60,7 +60,7 @@ def test_an_unknown_classifier_lists_those_there_are() -> None:
         ('name = "dogs"', 'name = "Dogs!"', "name"),
         ('backbone = "resnet50"', 'backbone = "vgg"', "'vgg' is none of resnet50"),
         ("min_instances = 1", "min_instances = 3", "min_instances is above max_instances"),
-        ("min = 0.0005, max = 0.02", "min = 0.02, max = 0.02", "min < max"),
+        ("min = 0.0001, max = 0.01", "min = 0.01, max = 0.01", "min < max"),
         ("provisioned_concurrency = 1", "provisioned_concurrency = 9", "above reserved_concurrency"),
         ("[images]", "[images", "dogs.toml"),
     ],
