@@ -180,7 +180,7 @@ with DAG(
     description="Photos to a registered model: snapshot, embed, tune, train, evaluate, judge, register",
     doc_md=__doc__,
     schedule=CLASSIFIER.schedule,
-    start_date=datetime.datetime.combine(CLASSIFIER.start_date, datetime.time(), datetime.UTC),
+    # No start_date: with one, Airflow would make up for the last tick as soon as it first sees the DAG.
     catchup=False,
     max_active_runs=1,
     default_args=task_defaults(CLASSIFIER),

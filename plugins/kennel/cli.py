@@ -1,8 +1,10 @@
 """`kennel`: the whole of Kennel on one machine, by a few commands. What they need is imported when they run."""
 
+import contextlib
 import datetime
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -26,9 +28,6 @@ def main() -> None:
         app()
     except KennelError as error:
         sys.exit(_complain(error))
-    except KeyboardInterrupt:
-        print('Interrupted. What was started goes on in the background; "kennel down" stops it.', file=sys.stderr)
-        sys.exit(130)
 
 
 @app.command()
@@ -36,18 +35,14 @@ def up() -> None:
     """Start the local AWS and Airflow in the background; what runs already is left alone."""
     from rich.console import Console
 
-    from kennel.local import airflow, services
+    from kennel.local import services
     from kennel.local.progress import Progress
     from kennel.local.state import Home
 
     home = Home.find()
-    with Progress(Console()) as progress:
-        progress.show("start", "local AWS", "running")
-        aws = services.start(home)
-        progress.show("start", "local AWS", "done", aws.url)
-        progress.show("start", "Airflow", "running")
-        api = services.wait_for_airflow(home)
-        progress.show("start", "Airflow", "done", f"{api.url}  {airflow.login(home)}")
+    with _background_goes_on(), Progress(Console()) as progress:
+        services.start(home, progress)
+        services.wait_for_airflow(home, progress)
 
 
 @app.command()
@@ -64,7 +59,9 @@ def demo(
     photos: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="Photos instead of the drawn ones.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write what happened as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Also write what happened as JSON.")
+    ] = None,
 ) -> None:
     """Tune, train, evaluate, register, deploy and autoscale a classifier, and ask it about a photo."""
     from rich.console import Console
@@ -76,7 +73,8 @@ def demo(
     if report and not report.absolute().parent.is_dir():
         raise KennelError(f"There is no directory {report.parent} to write {report.name} to: create it first.")
     home, console = Home.find(), Console()
-    document, root = demonstration.run(home, photos, console)
+    with _background_goes_on():
+        document, root = demonstration.run(home, photos, console)
     if report:
         report.write_text(json.dumps(document, indent=2) + "\n")
     # below the date the bucket's key is the photo's place in its directory
@@ -146,8 +144,9 @@ def logs(
     from kennel.local.state import Home
 
     read = logs.find(Home.find(), name)
-    for line in logs.follow(read) if follow else read()[-logs.LAST_LINES :]:
-        print(line, flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        for line in logs.follow(read) if follow else read()[-logs.LAST_LINES :]:
+            print(line, flush=True)
 
 
 @app.command()
@@ -158,6 +157,16 @@ def env() -> None:
 
     for name, value in LocalAws.running(Home.find()).environment.items():
         print(f"{name}={value}")
+
+
+@contextlib.contextmanager
+def _background_goes_on() -> Iterator[None]:
+    """Say on Ctrl-C what it does not stop."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print('Interrupted. What was started goes on in the background: "kennel down" stops it.', file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _complain(error: KennelError) -> int:

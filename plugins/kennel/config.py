@@ -4,7 +4,6 @@ Everything else takes what it needs as an argument. A wrong value fails when the
 that names the file and the key.
 """
 
-import datetime
 import os
 import tomllib
 from collections.abc import Mapping
@@ -157,7 +156,6 @@ class Classifier(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,19}$")]
     region: str
     schedule: str
-    start_date: datetime.date
     images: Images
     backbones: dict[str, Backbone]
     embed: Embed

@@ -84,6 +84,8 @@ def test_what_was_printed_tells_each_task_each_trial_and_where_to_go(demo: dict[
 
 
 def test_other_ports_were_taken_than_the_defaults_in_use(kennel: Any, demo: dict[str, Any]) -> None:
+    assert "(4566 is taken)" in demo["output"]
+    assert "(8080 is taken)" in demo["output"]
     status = kennel.run("status").stdout
     assert demo["airflow"]["url"] in status
     assert ":8080" not in status

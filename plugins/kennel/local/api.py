@@ -53,11 +53,8 @@ class Airflow:
             raise KennelError('Airflow is not running: start it with "kennel up".')
         return cls(airflow.url(service.ports["http"]), airflow.password(home))
 
-    def ready(self, *dag_ids: str) -> bool:
-        """Whether every component answers and these DAGs are known.
-
-        Raises RunFailedError when a DAG file cannot be imported.
-        """
+    def healthy(self) -> bool:
+        """Whether every component answers."""
         try:
             health = self._http.get("/api/v2/monitor/health").json()
             # the tasks' own API is built at its first request, for longer than a task waits for an answer
@@ -65,7 +62,11 @@ class Airflow:
         except (httpx.TransportError, ValueError):
             return False
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-        if any(health[part]["status"] != "healthy" for part in parts):
+        return all(health[part]["status"] == "healthy" for part in parts)
+
+    def ready(self, *dag_ids: str) -> bool:
+        """Whether it is healthy and these DAGs are known. Raises RunFailedError when a DAG file cannot be imported."""
+        if not self.healthy():
             return False
         known = {dag["dag_id"] for dag in self.get("/dags")["dags"]}
         if known.issuperset(dag_ids):
@@ -129,7 +130,10 @@ class Airflow:
     def _answer(self, method: str, path: str, **content: Any) -> httpx.Response:
         """Ask, and again for some seconds when Airflow has failed: on SQLite two of its writers can lock each other."""
         for pause in (0.5, 1.0, 2.0, 0.0):
-            answer = self._http.request(method, f"/api/v2{path}", headers=self._login, **content)
+            try:
+                answer = self._http.request(method, f"/api/v2{path}", headers=self._login, **content)
+            except httpx.TransportError as error:
+                raise RunFailedError(f'Airflow at {self.url} does not answer ({error}); see "kennel logs".') from error
             if not answer.is_server_error:
                 break
             time.sleep(pause)

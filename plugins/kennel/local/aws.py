@@ -124,5 +124,6 @@ def wait(aws: LocalAws) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not aws.healthy():
         if not processes.running(aws.home.services().get(NAME)) or time.monotonic() > deadline:
-            raise RunFailedError(f"The local AWS did not start; see {aws.home.log(NAME)}.")
+            said = aws.home.log(NAME).read_text().splitlines()[-1:]
+            raise RunFailedError(f"The local AWS did not start ({''.join(said)}); see {aws.home.log(NAME)}.")
         time.sleep(0.1)

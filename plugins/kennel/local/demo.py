@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from kennel.config import ROOT
-from kennel.local import airflow, datasets, report, services, tuning
+from kennel.local import datasets, deployment, report, services, tuning
 from kennel.local.api import Airflow, Run, Task
 from kennel.local.aws import LocalAws
 from kennel.local.errors import RunFailedError
@@ -19,6 +19,7 @@ from kennel.local.progress import Progress
 from kennel.local.state import Home
 
 BREEDS = 12
+FIRST_DAY = datetime.date(2026, 1, 1)
 Document = dict[str, Any]
 ASSET_SECONDS = 60
 # Between states, or but a consequence of another task's.
@@ -35,16 +36,12 @@ def run(home: Home, data: Path | None, console: Console) -> tuple[Document, Path
     started = time.monotonic()
     photos = datasets.check(data) if data else None
     with Progress(console) as progress:
-        progress.show("start", "local AWS", "running")
-        aws = services.start(home)
-        progress.show("start", "local AWS", "done", aws.url)
-        progress.show("start", "Airflow", "running")
+        aws = services.start(home, progress)
         photos = photos or datasets.check(sketch(home, progress))
         push(aws, photos, progress)
-        api = services.wait_for_airflow(home)
-        progress.show("start", "Airflow", "done", f"{api.url}  {airflow.login(home)}")
+        api = services.wait_for_airflow(home, progress)
         retrain = follow(api, aws, start_retraining(api, aws), progress)
-        deploy = find_deploy(api, retrain)
+        deploy = find_deploy(api, aws, retrain)
         if deploy:
             deploy = follow(api, aws, deploy, progress)
         document = report.collect(aws, api, retrain, deploy)
@@ -72,10 +69,9 @@ def sketch(home: Home, progress: Progress) -> Path:
 def push(aws: LocalAws, photos: datasets.Photos, progress: Progress) -> None:
     """Make these the demo's photos, in place of what an earlier demo had.
 
-    They are dated to the classifier's first day, so that a backfill over any week since finds them.
+    They are dated to a day long ago, so that a backfill over any week since finds them.
     """
-    date = min(aws.classifier.start_date, datetime.datetime.now(datetime.UTC).date())
-    prefix = datasets.prefix(aws.names.datasets, date)
+    prefix = datasets.prefix(aws.names.datasets, FIRST_DAY)
     advance = progress.counter("start", "push photos", len(photos.files))
     pushed = datasets.push(aws.client("s3"), aws.names.bucket, prefix, photos, mirror=True, advance=advance)
     progress.show("start", "push photos", "done", f"{len(photos.classes)} breeds: {pushed}")
@@ -130,13 +126,17 @@ def why(api: Airflow, run: Run, tasks: list[Task]) -> str:
     return f"{run.dag_id} failed without a failed task; see {api.url}/dags/{run.dag_id}/runs/{run.run_id}"
 
 
-def find_deploy(api: Airflow, retrain: Run) -> Run | None:
-    """The run of `deploy` that the registered model starts; None when the model was held back.
+def find_deploy(api: Airflow, aws: LocalAws, retrain: Run) -> Run | None:
+    """The run of `deploy` that the registered model starts; None when the model was held back and another one serves.
 
-    Raises RunFailedError when it does not start within a minute.
+    Raises RunFailedError when none serves, and when the run does not start within a minute.
     """
     states = {task.task_id: task.state for task in api.tasks(retrain.dag_id, retrain.run_id)}
     if states.get("register") != "success":
+        if deployment.function(aws) is None:
+            raise RunFailedError(
+                'The model was held back and none is in service: "kennel logs retrain.judge" says why.'
+            )
         return None
     deadline = time.monotonic() + ASSET_SECONDS
     while time.monotonic() < deadline:

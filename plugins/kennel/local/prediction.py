@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,10 @@ def _content(path: Path) -> bytes:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
             if len(content) <= LARGEST_PHOTO_BYTES:
                 return content
+            print(
+                f"{path.name} is too large for an event: asking about a copy of {SMALLER_PIXELS} pixels.",
+                file=sys.stderr,
+            )
             image.thumbnail((SMALLER_PIXELS, SMALLER_PIXELS))
             smaller = io.BytesIO()
             image.convert("RGB").save(smaller, "JPEG", quality=90)

@@ -4,18 +4,21 @@ import time
 
 from kennel.local import account, airflow, aws, processes
 from kennel.local.api import Airflow
+from kennel.local.aws import LocalAws
 from kennel.local.errors import RunFailedError
+from kennel.local.progress import Progress
 from kennel.local.state import Home
 
 DAGS = ("retrain", "deploy")
 AIRFLOW_SECONDS = 180
 
 
-def start(home: Home) -> aws.LocalAws:
+def start(home: Home, progress: Progress) -> LocalAws:
     """Start what does not run yet and return when the local AWS is ready to be used; Airflow is then still starting.
 
     When it fails, what it has started is stopped again.
     """
+    progress.show("start", "local AWS", "running")
     with home.changing():
         before = {name for name, service in home.services().items() if processes.running(service)}
         # what is left of a service whose leader was killed still holds its ports and files
@@ -28,10 +31,12 @@ def start(home: Home) -> aws.LocalAws:
         except BaseException:
             _stop(home, set(home.services()) - before)
             raise
-        return local
+    progress.show("start", "local AWS", "done", local.url + _instead_of(aws.PORT, local.port))
+    progress.show("start", "Airflow", "running")
+    return local
 
 
-def wait_for_airflow(home: Home) -> Airflow:
+def wait_for_airflow(home: Home, progress: Progress) -> Airflow:
     """Return when Airflow can be given work.
 
     Raises RunFailedError when it has ended, a DAG cannot be imported, or it is not there in three minutes.
@@ -39,10 +44,17 @@ def wait_for_airflow(home: Home) -> Airflow:
     api = Airflow.running(home)
     deadline = time.monotonic() + AIRFLOW_SECONDS
     while not api.ready(*DAGS):
-        if not processes.running(home.services().get(airflow.NAME)) or time.monotonic() > deadline:
+        service = home.services().get(airflow.NAME)
+        if not processes.running(service) or time.monotonic() > deadline:
             raise RunFailedError(f"Airflow did not start; see {home.log(airflow.NAME)}.")
         time.sleep(0.5)
+    port = home.services()[airflow.NAME].ports["http"]
+    progress.show("start", "Airflow", "done", f"{api.url}{_instead_of(airflow.PORT, port)}  {airflow.login(home)}")
     return api
+
+
+def _instead_of(preferred: int, port: int) -> str:
+    return "" if port == preferred else f" ({preferred} is taken)"
 
 
 def stop(home: Home) -> bool:

@@ -21,7 +21,9 @@ def lines(home: Home) -> Iterator[Text]:
         yield _line("local AWS", "running", local.url)
     else:
         yield _line("local AWS", "stopped", '"kennel up" starts it')
-    if api:
+    if api and not api.healthy():
+        yield _line("Airflow", "starting", f"{api.url}  {airflow.login(home)}")
+    elif api:
         yield _line("Airflow", "running", f"{api.url}  {airflow.login(home)}")
         for dag_id in DAGS:
             yield _run(api, dag_id)
