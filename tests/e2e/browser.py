@@ -59,6 +59,8 @@ def opened(profile: Path) -> Iterator[Page]:
     """A new browser with one empty tab."""
     assert CHROMIUM
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    # Nothing of its own may call home.
+    command += ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     command += ["--remote-debugging-port=0", f"--user-data-dir={profile}", "--window-size=1500,1000", "about:blank"]
     with (profile.parent / "chromium.log").open("w") as log:
         browser = subprocess.Popen(command, stdout=log, stderr=log)
