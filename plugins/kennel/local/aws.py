@@ -112,7 +112,7 @@ def start(home: Home) -> LocalAws:
         [sys.executable, "-m", "localaws", "--port", str(aws.port), "--home", str(home.localaws)],
         env=processes.environment(AWS_DEFAULT_REGION=aws.classifier.region, PYTHONUNBUFFERED="1"),
         log=home.log(NAME),
-        cwd=config.ROOT,
+        cwd=home.localaws,
         ports={"http": aws.port},
     )
     home.record(NAME, service)

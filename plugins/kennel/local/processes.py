@@ -35,7 +35,7 @@ def start(command: list[str], *, env: dict[str, str], log: Path, cwd: Path, port
         process = subprocess.Popen(
             command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    return Service(process.pid, _started(process.pid), ports)
+    return Service(process.pid, _started(process.pid), str(cwd.resolve()), ports)
 
 
 def running(service: Service | None) -> TypeGuard[Service]:
@@ -44,17 +44,21 @@ def running(service: Service | None) -> TypeGuard[Service]:
 
 
 def members(service: Service) -> set[psutil.Process]:
-    """The service's leader, all that came from it, and all in its session, although the leader be gone."""
+    """The service's leader, all that came from it, and what a leader that has gone left in its session.
+
+    A session's number is given out again some time after its last member has gone, so that alone says little; a
+    process of that session, as young and in the same directory is one of ours.
+    """
     leader = _leader(service)
-    found = {leader, *leader.children(recursive=True)} if leader else set()
+    found = set()
+    if leader:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = {leader, *leader.children(recursive=True)}
     for process in psutil.process_iter():
-        try:
-            # A session keeps its number from being given out again for as long as it has a member; one that is older
-            # than the service is somebody else's of the same number.
-            if os.getsid(process.pid) == service.pid and _started(process.pid) >= service.started:
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            in_session = os.getsid(process.pid) == service.pid and _started(process.pid) >= service.started
+            if in_session and process.cwd() == service.cwd:
                 found.add(process)
-        except ProcessLookupError:
-            continue
     return {process for process in found if _alive(process)}
 
 

@@ -14,10 +14,11 @@ from kennel.local.errors import KennelError
 
 @dataclass(frozen=True)
 class Service:
-    """A session in the background: its leader by pid and start (a pid alone is used again), and its ports."""
+    """A session in the background: its leader by pid and start (a pid is used again), its directory and ports."""
 
     pid: int
     started: int
+    cwd: str
     ports: dict[str, int] = field(default_factory=dict)
 
 

@@ -86,7 +86,7 @@ def test_what_a_killed_leader_left_in_its_session_is_found_and_stopped(family: t
 
 def test_a_pid_that_has_become_another_process_is_left_alone(family: tuple[Service, list[int]]) -> None:
     service, _ = family
-    before = replace(service, started=service.started + 1)
+    before = replace(service, started=service.started - 1, cwd="/where/the/earlier/one/was")
     assert not processes.running(before)
     processes.stop(before)
     assert processes.running(service)

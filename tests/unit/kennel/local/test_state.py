@@ -5,7 +5,7 @@ import pytest
 from kennel.local.errors import KennelError
 from kennel.local.state import Home, Service, write_private
 
-SERVICE = Service(pid=12, started=3456, ports={"http": 8080})
+SERVICE = Service(pid=12, started=3456, cwd="/somewhere", ports={"http": 8080})
 
 
 def test_home_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
