@@ -94,22 +94,17 @@ def choose_model(triggering_asset_events: Any = None) -> dict[str, Any]:
     """Decide which model to deploy; skip when it may not be. XCom says what the other tasks need of it."""
     params = get_current_context()["params"]
     sagemaker = client("sagemaker")
-    announced = [event.extra["package_arn"] for events in (triggering_asset_events or {}).values() for event in events]
-    wanted = [params["package_arn"]] if params["package_arn"] else announced
-    if wanted:
+    # An event that a person made in the UI names no package: it asks for the newest one.
+    events = [event.extra for events in (triggering_asset_events or {}).values() for event in events]
+    announced = [extra["package_arn"] for extra in events if "package_arn" in extra]
+    if wanted := [params["package_arn"]] if params["package_arn"] else announced:
         package = registry.newest(registry.package(sagemaker, arn) for arn in wanted)
     else:
         package = registry.newest(registry.packages(sagemaker, AT.package_group, ModelApprovalStatus="Approved"))
     if package is None:
         raise AirflowSkipException("No model is approved yet: run retrain, or approve one in the registry")
-    if package.status != "Approved":
-        raise AirflowSkipException(f"{package.arn} is {package.status}: approve it, then trigger deploy")
-    serving_now = registry.in_service(sagemaker, AT)
-    if serving_now and serving_now.cutoff > package.cutoff and not params["force"]:
-        raise AirflowSkipException(
-            f"{package.run} knows photos up to {package.cutoff:%Y-%m-%d}, and {serving_now.run}, in service, up to "
-            f"{serving_now.cutoff:%Y-%m-%d}; trigger with its package_arn and force to deploy it all the same"
-        )
+    if obstacle := registry.obstacle(package, registry.in_service(sagemaker, AT), force=params["force"]):
+        raise AirflowSkipException(obstacle)
     report = registry.read_report(client("s3"), AT, package.run)
     return {
         "package_arn": package.arn,
@@ -150,7 +145,7 @@ with DAG(
             pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$",
             title="Endpoint instance type",
             description="What the endpoint's instances are.",
-            examples=["ml.m5.large", "ml.c5.xlarge", "ml.g4dn.xlarge"],
+            examples=["ml.m5.large", "ml.c5.xlarge"],
         ),
     },
 ) as dag:

@@ -5,10 +5,10 @@ Makes a model from the photos known up to the run's cutoff and registers it. The
 update starts `deploy`.
 
 - `publish_code` puts `ml/` and the backbone's weights into the bucket, once per content.
-- `snapshot` chooses the photos and writes their manifests. It **skips the run** when they are those of the last
-  registered model, and fails when there are too few: push photos with `kennel data push`.
-- `embed`, a processing job, turns photos into vectors, once for every run over the same photos. Unreadable photos are
-  listed in its log.
+- `snapshot` chooses the photos and writes their manifests. It **skips the run** when a registered model was made of the
+  same photos, backbone and `ml/`. It fails when there are too few: put more under `datasets/`, or `kennel data push`.
+- `embed`, a processing job, turns photos into vectors, once for every run over the same photos with the same `ml/`.
+  Unreadable photos are listed in its log.
 - `tune`, a tuning job, trains a head on the vectors once per trial. No best trial: see whether a trial's log shows the
   objective.
 - `train`, a training job, uses the best hyperparameters; its artifact serves by itself.
@@ -33,7 +33,7 @@ failed or stopped one the name `...-r2`. Nothing is started twice.
 import datetime
 from typing import Any
 
-from airflow.sdk import DAG, Asset, Context, Param, get_current_context, task
+from airflow.sdk import DAG, Asset, Context, CronTriggerTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from kennel import registry
@@ -104,14 +104,8 @@ def approval(context: Context) -> Any:
 
 
 def announce(context: Context, package_arn: str) -> None:
-    """Tell `deploy` which model this is, and whether a backfill made it."""
-    metadata = context["ti"].xcom_pull(task_ids="judge")
-    context["outlet_events"][MODEL].extra = {
-        "package_arn": package_arn,
-        "run": metadata["run"],
-        "cutoff": metadata["cutoff"],
-        "backfill": context["dag_run"].run_type == "backfill",
-    }
+    """Tell `deploy` which model this is."""
+    context["outlet_events"][MODEL].extra = {"package_arn": package_arn}
 
 
 @task
@@ -130,7 +124,8 @@ def publish_code() -> str:
 
 @task
 def snapshot() -> dict[str, Any]:
-    """Choose the photos up to the cutoff and write their manifests; skip when they are the last registered model's."""
+    """Choose the photos up to the cutoff and write their manifests; skip when a model was made of the same."""
+    from kennel import code
     from kennel import snapshot as snapshots
 
     context = get_current_context()
@@ -143,15 +138,16 @@ def snapshot() -> dict[str, Any]:
         chosen = snapshots.choose(snapshots.listed(s3, AT), cutoff.date())
     except snapshots.SnapshotError as error:
         raise AirflowFailException(str(error)) from error
-    last = next(registry.packages(client("sagemaker"), AT.package_group), None)
-    if last and last.metadata["snapshot"] == chosen.version and not params["force"]:
+    made_of = {"snapshot": chosen.version, "backbone": CLASSIFIER.embed.backbone, "code": code.digest(ROOT / "ml")}
+    same = registry.made_of(registry.packages(client("sagemaker"), AT.package_group), made_of)
+    if same and not params["force"]:
         raise AirflowSkipException(
-            f"The photos up to {cutoff:%Y-%m-%d} are those of {last.run} (snapshot {chosen.version}); "
+            f"The photos up to {cutoff:%Y-%m-%d} and the code are those of {same.run} (snapshot {chosen.version}); "
             "trigger with force to train again"
         )
     snapshots.write(s3, AT, chosen)
     run = AT.run(dag_run.logical_date or dag_run.run_after, dag_run.run_id)
-    return {"run": run, "cutoff": cutoff.isoformat(), **chosen.summary()}
+    return {"run": run, "cutoff": cutoff.isoformat(), "made_of": made_of, **chosen.summary()}
 
 
 @task
@@ -166,9 +162,8 @@ def judge() -> dict[str, str]:
         raise AirflowSkipException(f"Held back: {objection}")
     return {
         "run": chosen["run"],
-        "snapshot": chosen["version"],
         "cutoff": chosen["cutoff"],
-        "backbone": CLASSIFIER.embed.backbone,
+        **chosen["made_of"],
         "classes": str(report["classes"]),
         "top1": f"{report['top1']:.4f}",
         "top5": f"{report['top5']:.4f}",
@@ -179,8 +174,8 @@ with DAG(
     dag_id="retrain",
     description="Photos to a registered model: snapshot, embed, tune, train, evaluate, judge, register",
     doc_md=__doc__,
-    schedule=CLASSIFIER.schedule,
-    # No start_date: with one, Airflow would make up for the last tick as soon as it first sees the DAG.
+    # An Airflow that has not seen the DAG before makes up for a tick that it has just missed, and for no older one.
+    schedule=CronTriggerTimetable(CLASSIFIER.schedule, timezone="UTC", run_immediately=datetime.timedelta(minutes=5)),
     catchup=False,
     max_active_runs=1,
     default_args=task_defaults(CLASSIFIER),
@@ -213,7 +208,7 @@ with DAG(
             False,
             type="boolean",
             title="Force",
-            description="Train even when the photos are those of the last registered model.",
+            description="Train even when a registered model was made of the same photos and code.",
         ),
         "training_instance_type": Param(
             CLASSIFIER.train.instance_type,
@@ -221,7 +216,7 @@ with DAG(
             pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$",
             title="Training instance type",
             description="What trials and the final training run on.",
-            examples=["ml.m5.xlarge", "ml.c5.2xlarge", "ml.g4dn.xlarge"],
+            examples=["ml.m5.xlarge", "ml.c5.2xlarge"],
         ),
         "approval": Param(
             "automatic",

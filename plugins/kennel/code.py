@@ -6,6 +6,7 @@ import importlib.util
 import io
 import tarfile
 import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import IO, Any
@@ -24,16 +25,24 @@ class WeightsError(ValueError):
 
 def publish_code(client: Any, bucket: str, directory: Path) -> str:
     """Upload the scripts loose (for processing) and as a tar (for script mode). Returns the digest in their keys."""
-    files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.suffix in (".py", ".txt")}
-    listing = "\n".join(f"{hashlib.sha256(body).hexdigest()} {name}" for name, body in files.items())
-    digest = hashlib.sha256(listing.encode()).hexdigest()
-    prefix = names.code(digest)
+    files, found = _files(directory), digest(directory)
+    prefix = names.code(found)
     # The tar goes last: where it is, the rest is too.
     if not _exists(client, bucket, f"{prefix}sourcedir.tar.gz"):
         for name, body in files.items():
             client.put_object(Bucket=bucket, Key=f"{prefix}src/{name}", Body=body)
         client.put_object(Bucket=bucket, Key=f"{prefix}sourcedir.tar.gz", Body=archive(files))
-    return digest
+    return found
+
+
+def digest(directory: Path) -> str:
+    """SHA-256 over the scripts' names and contents."""
+    listing = "\n".join(f"{hashlib.sha256(body).hexdigest()} {name}" for name, body in _files(directory).items())
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.suffix in (".py", ".txt")}
 
 
 def archive(files: dict[str, bytes]) -> bytes:
@@ -48,15 +57,18 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 
 def publish_weights(client: Any, bucket: str, name: str, backbone: Backbone) -> None:
-    """Upload a backbone's weights unless they are there. Raises WeightsError with what to change in the TOML."""
+    """Upload a backbone's weights unless they are there.
+
+    Raises WeightsError with what to change in the TOML, and ConnectionError for what may pass by itself.
+    """
     key = names.weights(name)
     if _exists(client, bucket, key):
         return
     with tempfile.TemporaryFile() as file:
-        digest = _fetch(backbone.weights, file)
-        if not digest.startswith(backbone.sha256):
+        found = _fetch(backbone.weights, file)
+        if not found.startswith(backbone.sha256):
             raise WeightsError(
-                f"{backbone.weights} has SHA-256 {digest}, not backbones.{name}.sha256 = {backbone.sha256}"
+                f"{backbone.weights} has SHA-256 {found}, not backbones.{name}.sha256 = {backbone.sha256}"
             )
         file.seek(0)
         client.upload_fileobj(file, bucket, key)
@@ -64,12 +76,12 @@ def publish_weights(client: Any, bucket: str, name: str, backbone: Backbone) -> 
 
 def _fetch(source: str, target: IO[bytes]) -> str:
     """Copy the weights into a file; returns their SHA-256."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     with _open(source) as stream:
         while block := stream.read(1 << 20):
-            digest.update(block)
+            found.update(block)
             target.write(block)
-    return digest.hexdigest()
+    return found.hexdigest()
 
 
 def _open(source: str) -> IO[bytes]:
@@ -80,7 +92,8 @@ def _open(source: str) -> IO[bytes]:
     try:
         return urllib.request.urlopen(source, timeout=60)  # type: ignore[no-any-return]  # noqa: S310 (https, checked above)
     except OSError as error:
-        raise WeightsError(
+        refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
+        raise (WeightsError if refused else ConnectionError)(
             f"{source} cannot be fetched ({error}): put the file into the bucket as weights/<backbone>.pth by hand"
         ) from error
 

@@ -64,8 +64,8 @@ class Embed(Instance):
 class Range(Section):
     """What the tuner may choose from: `min` to `max` with a scaling, or a list of `values`."""
 
-    min: float | None = None
-    max: float | None = None
+    min: int | float | None = None
+    max: int | float | None = None
     scaling: Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"] = "Auto"
     values: tuple[int | float | str, ...] = ()
 
@@ -85,7 +85,13 @@ class Tune(Section):
     strategy: Literal["Bayesian", "Random", "Grid", "Hyperband"]
     objective: Literal["train_loss", "valid_loss"]
     max_runtime_minutes: Count
-    ranges: dict[str, Range]
+    ranges: Annotated[dict[str, Range], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _grid_of_values(self) -> "Tune":
+        if self.strategy == "Grid" and not all(choice.values for choice in self.ranges.values()):
+            raise ValueError("strategy Grid takes ranges of values only")
+        return self
 
 
 class Train(Instance):
@@ -171,6 +177,13 @@ class Classifier(Section):
     def _backbone_is_known(self) -> "Classifier":
         if self.embed.backbone not in self.backbones:
             raise ValueError(f"embed.backbone {self.embed.backbone!r} is none of {', '.join(self.backbones)}")
+        return self
+
+    @model_validator(mode="after")
+    def _images_are_of_the_region(self) -> "Classifier":
+        for image in (self.images.training, self.images.inference):
+            if f".{self.region}." not in image:
+                raise ValueError(f"{image} is not of region {self.region}, from which the jobs pull: change [images]")
         return self
 
 

@@ -16,7 +16,7 @@ from kennel.names import Names
 # AWS's answers that stay the same however often one asks.
 FINAL_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ValidationException"})
 # How SageMaker's FailureReason starts when the script or its input is at fault, and not the service.
-FINAL_REASONS = ("AlgorithmError", "ClientError")
+FINAL_REASONS = ("AlgorithmError", "ClientError", "No training job succeeded")
 
 MESSAGE = """\
 {{ dag.dag_id }}.{{ ti.task_id }} has failed for good in run {{ run_id }}, after try {{ ti.try_number }}.
@@ -31,7 +31,11 @@ T = TypeVar("T")
 
 
 class JobFailedError(AirflowException):
-    """A SageMaker job ended otherwise than completed; the message starts with the job's own reason."""
+    """A SageMaker job ended otherwise than completed, for a reason that may pass; the message is the job's own."""
+
+
+class JobAtFaultError(JobFailedError):
+    """A job's own script, input or time limit was the reason, and would be again."""
 
 
 class OnlyWhatMayPass(RetryPolicy):
@@ -41,11 +45,17 @@ class OnlyWhatMayPass(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Airflow's question after a failure."""
-        if isinstance(exception, ClientError) and exception.response["Error"]["Code"] in FINAL_CODES:
+        if isinstance(exception, ClientError) and _is_final(exception.response["Error"]):
             return RetryDecision.fail("AWS refuses the request, and would again")
-        if isinstance(exception, JobFailedError) and str(exception).startswith(FINAL_REASONS):
+        if isinstance(exception, JobAtFaultError):
             return RetryDecision.fail("the job's own script or input is at fault")
         return RetryDecision.default()
+
+
+def _is_final(error: Any) -> bool:
+    """Whether AWS's answer stays the same. Of a role made a moment ago it says for a while that none can assume it."""
+    young_role = error["Code"] == "ValidationException" and "assume" in error["Message"]
+    return error["Code"] in FINAL_CODES and not young_role
 
 
 def rendered(value: Callable[[Context], T]) -> T:
@@ -69,7 +79,9 @@ def task_defaults(classifier: Classifier) -> dict[str, Any]:
         "max_retry_delay": timedelta(minutes=10),
         "retry_policy": OnlyWhatMayPass(),
         "execution_timeout": timedelta(minutes=20),
+        "region_name": classifier.region,
         "on_failure_callback": SnsNotifier(
+            region_name=classifier.region,
             target_arn=Names.of(classifier).topic_arn,
             subject="Kennel: {{ dag.dag_id }}.{{ ti.task_id }} failed",
             message=MESSAGE,

@@ -1,4 +1,4 @@
-"""Every AWS name and S3 key, derived from the classifier and the run. Nothing else invents a name."""
+"""AWS names and S3 keys, derived from the classifier and the run, so that a retry and a stranger find the same."""
 
 import datetime
 import hashlib
@@ -81,22 +81,22 @@ class Names:
         """The key prefix of a snapshot."""
         return f"snapshots/{self.classifier}/{version}/"
 
-    def embeddings(self, version: str, backbone: str) -> str:
-        """The key prefix of a snapshot's vectors."""
-        return f"embeddings/{self.classifier}/{version}-{backbone}/"
+    def embeddings(self, version: str, backbone: str, recipe: str) -> str:
+        """The key prefix of a snapshot's vectors, made by a recipe."""
+        return f"embeddings/{self.classifier}/{version}-{backbone}-{recipe}/"
 
-    def embed_job(self, version: str, backbone: str) -> str:
-        """The job that makes them: the same for every run over the same photos, so it is found, not repeated."""
-        return f"{self.classifier}-embed-{version}-{backbone.replace('_', '-')}"
+    def embed_job(self, version: str, recipe: str) -> str:
+        """The job that makes them: the same for every run that would make the same, so it is found, not repeated."""
+        return f"{self.classifier}-embed-{version}-{recipe}"
 
     def run(self, moment: datetime.datetime, run_id: str) -> str:
         """`dogs-20261122t030000-3fa9c1`: the same on every retry of an Airflow run, and no other run's."""
         digest = hashlib.sha256(f"{self.classifier} {run_id}".encode()).hexdigest()[:6]
         return f"{self.classifier}-{moment.astimezone(datetime.UTC):%Y%m%dt%H%M%S}-{digest}"
 
-    def run_key(self, run: str, part: str = "") -> str:
-        """The key prefix of what one run made, or of one part of it."""
-        return f"runs/{self.classifier}/{run}/{part + '/' if part else ''}"
+    def run_key(self, run: str, part: str) -> str:
+        """The key prefix of one part of what a run made."""
+        return f"runs/{self.classifier}/{run}/{part}/"
 
 
 def code(digest: str) -> str:

@@ -15,6 +15,16 @@ from kennel.names import Names
 MISSING = ("ResourceNotFound", "ValidationException")
 
 
+def described(describe: Any, **name: str) -> dict[str, Any]:
+    """What a Describe call of SageMaker's says, or an empty dict when there is nothing of that name."""
+    try:
+        return dict(describe(**name))
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in MISSING:
+            raise
+        return {}
+
+
 @dataclass(frozen=True)
 class Package:
     """A registered model: the package and what `register` wrote down of its run."""
@@ -67,13 +77,10 @@ def packages(client: Any, group: str, **filters: Any) -> Iterator[Package]:
 
 def in_service(client: Any, at: Names) -> Package | None:
     """The package that the endpoint serves, or None when there is no endpoint or its model is not of the registry."""
-    try:
-        endpoint = client.describe_endpoint(EndpointName=at.endpoint)
-        config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in MISSING:
-            raise
+    endpoint = described(client.describe_endpoint, EndpointName=at.endpoint)
+    if not endpoint:
         return None
+    config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     served = config["ProductionVariants"][0]["ModelName"]
     return next((found for found in packages(client, at.package_group) if names.fit(found.run) == served), None)
 
@@ -96,6 +103,23 @@ def objection(report: dict[str, Any], version: str, champion: Package | None, ru
             "on the same photos"
         )
     return None
+
+
+def obstacle(package: Package, serving: Package | None, *, force: bool) -> str | None:
+    """Why a model may not go into service, or None. `force` overrules the one in service, not the approval."""
+    if package.status != "Approved":
+        return f"{package.arn} is {package.status}: approve it, then trigger deploy"
+    if serving and serving.cutoff > package.cutoff and not force:
+        return (
+            f"{package.run} knows photos up to {package.cutoff:%Y-%m-%d}, and {serving.run}, in service, up to "
+            f"{serving.cutoff:%Y-%m-%d}; trigger with its package_arn and force to deploy it all the same"
+        )
+    return None
+
+
+def made_of(found: Iterable[Package], parts: dict[str, str]) -> Package | None:
+    """The first package whose metadata has all of these values, or None."""
+    return next((package for package in found if parts.items() <= package.metadata.items()), None)
 
 
 def newest(found: Iterable[Package]) -> Package | None:

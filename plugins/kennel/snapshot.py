@@ -13,7 +13,7 @@ from kennel.names import Names
 
 # test over valid over train: a photo that is tested on must not be trained on.
 SPLITS = ("test", "valid", "train")
-PHOTO = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/(train|valid|test)/([^/]+)/[^/]+\.(?:jpe?g|png)", re.IGNORECASE)
+PHOTO = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/(train|valid|test)/([^/]+)/[^/]+\.(?i:jpe?g|png)")
 
 
 class SnapshotError(ValueError):
@@ -53,7 +53,7 @@ def choose(photos: Iterable[Photo], cutoff: datetime.date) -> Snapshot:
     seen = 0
     for photo in photos:
         match = PHOTO.fullmatch(photo.key)
-        if match is None or datetime.date.fromisoformat(match[1]) > cutoff:
+        if match is None or _day(photo.key, match[1]) > cutoff:
             continue
         seen += 1
         candidate = (SPLITS.index(match[2]), photo.key)
@@ -64,6 +64,13 @@ def choose(photos: Iterable[Photo], cutoff: datetime.date) -> Snapshot:
     _check(keys, cutoff)
     digest = hashlib.sha256("\n".join(f"{key} {etag}" for etag, (_, key) in _by_key(placed)).encode())
     return Snapshot(digest.hexdigest()[:12], keys, sorted(_classes(keys["train"])), seen - len(placed))
+
+
+def _day(key: str, text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise SnapshotError(f"{key}: there is no such date; move it to dt=YYYY-MM-DD") from None
 
 
 def _by_key(placed: dict[str, tuple[int, str]]) -> list[tuple[str, tuple[int, str]]]:
@@ -79,7 +86,7 @@ def _check(keys: dict[str, list[str]], cutoff: datetime.date) -> None:
     if empty:
         raise SnapshotError(
             f"no photos up to {cutoff} in {', '.join(empty)}: "
-            "push a directory with train/, valid/ and test/ by `kennel data push`"
+            "push a directory with train/, valid/ and test/ to the bucket, on the local AWS by `kennel data push`"
         )
     classes = _classes(keys["train"])
     if len(classes) < 2:

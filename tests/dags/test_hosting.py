@@ -27,10 +27,10 @@ def name() -> str:
 
 
 @pytest.fixture
-def config(local_aws: Any, bucket: str, role_arn: str) -> Callable[[str, str], str]:
+def config(local_aws: Any, bucket: str, role_arn: str) -> Callable[..., str]:
     """Make a model and an endpoint config of a name, whose inference.py is the source."""
 
-    def make(name: str, source: str) -> str:
+    def make(name: str, source: str, instance_type: str = "ml.m5.large") -> str:
         body = io.BytesIO()
         with tarfile.open(fileobj=body, mode="w:gz") as tar:
             info = tarfile.TarInfo("code/inference.py")
@@ -42,7 +42,7 @@ def config(local_aws: Any, bucket: str, role_arn: str) -> Callable[[str, str], s
         variant = {
             "VariantName": "AllTraffic",
             "ModelName": name,
-            "InstanceType": "ml.m5.large",
+            "InstanceType": instance_type,
             "InitialInstanceCount": 1,
         }
         ModelOperator(task_id="model", config=model).execute(NO_CONTEXT)
@@ -99,6 +99,27 @@ def test_a_rolled_back_update_fails_and_the_old_model_still_answers(local_aws: A
     with pytest.raises(AirflowException, match=f"InService with {name}, not in service with {name}-broken"):
         deploy(name, config(f"{name}-broken", BROKEN))
     assert b"1" in answer(local_aws, name)
+
+
+def test_another_instance_type_takes_a_scaled_endpoint_out_of_scaling_first(
+    local_aws: Any, config: Any, name: str
+) -> None:
+    deploy(name, config(name, ECHO.format(answer=1)))
+    scaling = local_aws.client("application-autoscaling")
+    target = {"ServiceNamespace": "sagemaker", "ResourceId": f"endpoint/{name}/variant/AllTraffic"}
+    dimension = {"ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    scaling.register_scalable_target(**target, **dimension, MinCapacity=1, MaxCapacity=2)
+    deploy(name, config(f"{name}-big", ECHO.format(answer=2), "ml.m5.xlarge"))
+    assert b"2" in answer(local_aws, name)
+    found = scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[target["ResourceId"]])
+    assert found["ScalableTargets"] == []
+
+
+def test_waits_for_a_change_under_way_before_its_own(local_aws: Any, config: Any, name: str) -> None:
+    first, second = config(name, ECHO.format(answer=1)), config(f"{name}-b", ECHO.format(answer=2))
+    local_aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=first)
+    deploy(name, second)
+    assert b"2" in answer(local_aws, name)
 
 
 def test_a_failed_endpoint_is_made_again(local_aws: Any, config: Any, name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import Context
 from airflow.sdk.exceptions import TaskDeferred
 
-from kennel.defaults import JobFailedError, OnlyWhatMayPass
+from kennel.defaults import JobAtFaultError, JobFailedError, OnlyWhatMayPass
 from kennel.operators.jobs import TrainingJobOperator, TuningJobOperator
 from kennel.triggers.jobs import JobTrigger
 
@@ -98,6 +98,15 @@ def test_a_failed_job_fails_with_its_own_reason_and_is_not_retried(training: Any
     assert OnlyWhatMayPass().evaluate(failure.value, 1, 3).action.value == "fail"
 
 
+def test_a_completed_job_made_of_something_else_is_not_taken_for_this_one(
+    local_aws: Any, training: Any, name: str
+) -> None:
+    event_of(defer(training(name, QUICK)).trigger)
+    again = defer(training(name, QUICK + "  # mended"))
+    assert cast(JobTrigger, again.trigger).job_name == f"{name}-r2"
+    event_of(again.trigger)
+
+
 def test_after_a_failed_job_the_next_attempt_has_its_own_name(local_aws: Any, training: Any, name: str) -> None:
     event_of(defer(training(name, BROKEN)).trigger)
     again = defer(training(name, QUICK))
@@ -122,7 +131,7 @@ def test_clearing_the_deferred_task_stops_its_job(training: Any, name: str) -> N
 
 def test_a_job_that_outlasts_the_patience_is_stopped(local_aws: Any, training: Any, name: str) -> None:
     trigger = cast(JobTrigger, defer(training(name, SLOW)).trigger)
-    with pytest.raises(JobFailedError, match="timeout"):
+    with pytest.raises(JobFailedError, match="max attempts reached"):
         training(name, SLOW).execute_complete(
             NO_CONTEXT, {"status": "timeout", "job_name": name, "message": "max attempts reached"}
         )
@@ -174,5 +183,5 @@ def test_a_tuning_job_gives_its_best_trial(tuning: Any) -> None:
 def test_a_tuning_job_without_a_best_trial_fails(tuning: Any) -> None:
     silent = "print('nothing to measure')"
     event = event_of(defer(tuning(silent)).trigger)
-    with pytest.raises(JobFailedError):
+    with pytest.raises(JobAtFaultError):
         tuning(silent).execute_complete(NO_CONTEXT, event)

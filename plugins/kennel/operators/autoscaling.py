@@ -44,11 +44,12 @@ class RegisterScalingOperator(AwsBaseOperator[ScalingHook]):
             "ScalableTargets"
         ]
         policies = client.describe_scaling_policies(ServiceNamespace=namespace, ResourceId=resource)["ScalingPolicies"]
-        if not targets or self.policy["PolicyName"] not in [policy["PolicyName"] for policy in policies]:
+        ours = [policy for policy in policies if policy["PolicyName"] == self.policy["PolicyName"]]
+        if not targets or not ours:
             raise AirflowException(
                 f"{resource} was registered for scaling, but AWS does not list it; run the task again"
             )
-        tracking = policies[0]["TargetTrackingScalingPolicyConfiguration"]
+        tracking = ours[0]["TargetTrackingScalingPolicyConfiguration"]
         return {
             "resource": resource,
             "min": targets[0]["MinCapacity"],

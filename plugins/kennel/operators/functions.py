@@ -15,7 +15,7 @@ from airflow.providers.amazon.aws.operators.lambda_function import LambdaInvokeF
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 from botocore.waiter import WaiterModel, create_waiter_with_client
 
 # Zip files carry times; one that never changes makes equal code an equal archive. It is the earliest that zip knows.
@@ -181,18 +181,25 @@ class DeployFunctionOperator(AwsBaseOperator[LambdaHook]):
         client = self.hook.conn
         qualified = {"FunctionName": self.name, "Qualifier": self.alias}
         try:
-            current = client.get_provisioned_concurrency_config(**qualified)["RequestedProvisionedConcurrentExecutions"]
+            current = client.get_provisioned_concurrency_config(**qualified)
         except client.exceptions.ProvisionedConcurrencyConfigNotFoundException:
-            current = 0
-        if current == self.provisioned_concurrency:
-            return
+            current = {"RequestedProvisionedConcurrentExecutions": 0, "Status": "READY"}
+        asked = current["RequestedProvisionedConcurrentExecutions"]
         if not self.provisioned_concurrency:
-            client.delete_provisioned_concurrency_config(**qualified)
+            if asked:
+                client.delete_provisioned_concurrency_config(**qualified)
             return
-        client.put_provisioned_concurrency_config(
-            **qualified, ProvisionedConcurrentExecutions=self.provisioned_concurrency
-        )
-        create_waiter_with_client("Provisioned", PROVISIONED, client).wait(**qualified)
+        if asked != self.provisioned_concurrency or current["Status"] == "FAILED":
+            client.put_provisioned_concurrency_config(
+                **qualified, ProvisionedConcurrentExecutions=self.provisioned_concurrency
+            )
+        try:
+            create_waiter_with_client("Provisioned", PROVISIONED, client).wait(**qualified)
+        except WaiterError as error:
+            reason = error.last_response.get("StatusReason", error)
+            raise AirflowException(
+                f"{self.name}:{self.alias} does not get its provisioned concurrency: {reason}"
+            ) from error
 
 
 class InvokeAndCheckOperator(LambdaInvokeFunctionOperator):

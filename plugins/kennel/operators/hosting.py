@@ -1,5 +1,6 @@
 """Models, endpoint configs, the endpoint and the model registry: the provider's operators, safe to run twice."""
 
+import contextlib
 from typing import Any, NoReturn
 
 from airflow.providers.amazon.aws.operators.sagemaker import (
@@ -11,20 +12,13 @@ from airflow.providers.amazon.aws.operators.sagemaker import (
 )
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
-from botocore.exceptions import ClientError
 
-from kennel import registry
+from kennel import names, registry
+from kennel.operators.autoscaling import ScalingHook
 from kennel.triggers.jobs import PatientTrigger
 
-
-def _found(describe: Any, name: str) -> dict[str, Any] | None:
-    """What `describe` says of a resource, or None when there is none of that name."""
-    try:
-        return dict(describe(name))
-    except ClientError as error:
-        if error.response["Error"]["Code"] in registry.MISSING:
-            return None
-        raise
+# An endpoint in one of these is on its way to another.
+PASSING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 
 
 class ModelOperator(SageMakerModelOperator):
@@ -32,7 +26,7 @@ class ModelOperator(SageMakerModelOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return `{"Model": description}`."""
-        found = _found(self.hook.describe_model, self.config["ModelName"])
+        found = registry.described(self.hook.conn.describe_model, ModelName=self.config["ModelName"])
         return {"Model": serialize(found)} if found else super().execute(context)
 
 
@@ -41,7 +35,9 @@ class EndpointConfigOperator(SageMakerEndpointConfigOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return `{"EndpointConfig": description}`."""
-        found = _found(self.hook.describe_endpoint_config, self.config["EndpointConfigName"])
+        found = registry.described(
+            self.hook.conn.describe_endpoint_config, EndpointConfigName=self.config["EndpointConfigName"]
+        )
         return {"EndpointConfig": serialize(found)} if found else super().execute(context)
 
 
@@ -55,25 +51,34 @@ class EndpointOperator(SageMakerEndpointOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create, update or leave the endpoint, then wait for it in the triggerer."""
-        found = _found(self.hook.describe_endpoint, self.config["EndpointName"])
-        if found and found["EndpointStatus"] == "Failed":
-            self.log.info("Endpoint %s has failed (%s): making it again", found["EndpointName"], found["FailureReason"])
+        found = registry.described(self.hook.conn.describe_endpoint, EndpointName=self.config["EndpointName"])
+        if found.get("EndpointStatus") == "Failed":
+            self.log.info(
+                "Endpoint %s has failed (%s): making it again", found["EndpointName"], found.get("FailureReason")
+            )
             self.hook.conn.delete_endpoint(EndpointName=found["EndpointName"])
             self.hook.conn.get_waiter("endpoint_deleted").wait(EndpointName=found["EndpointName"])
-            found = None
-        if found is None:
+            found = {}
+        if not found:
             self.hook.create_endpoint(self.config, wait_for_completion=False)
-        elif found["EndpointStatus"] != "InService":
+        elif found["EndpointStatus"] in PASSING:
             self.log.info("Endpoint %s is %s: waiting for that first", found["EndpointName"], found["EndpointStatus"])
             self._wait("update_when_settled")
+        elif found["EndpointStatus"] != "InService":
+            raise AirflowException(
+                f"endpoint {found['EndpointName']} is {found['EndpointStatus']}, which no update mends "
+                f"({found.get('FailureReason', 'no reason given')}): delete it and run the task again"
+            )
         elif found["EndpointConfigName"] == self.config["EndpointConfigName"]:
             return self._result(found)
         else:
-            self._update()
+            self._update(found["EndpointConfigName"])
         return self._wait("execute_complete")
 
     def update_when_settled(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Go on once an earlier create or update has come to its end, however it did."""
+        if event and event["status"] == "timeout":
+            raise AirflowException(f"endpoint {self.config['EndpointName']} is still changing: {event['message']}")
         return self.execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -88,7 +93,9 @@ class EndpointOperator(SageMakerEndpointOperator):
             )
         return self._result(found)
 
-    def _update(self) -> None:
+    def _update(self, current: str) -> None:
+        if self._instance_types(current) != self._instance_types(self.config["EndpointConfigName"]):
+            self._unscale()
         self.hook.update_endpoint(
             {
                 "EndpointName": self.config["EndpointName"],
@@ -97,6 +104,21 @@ class EndpointOperator(SageMakerEndpointOperator):
             },
             wait_for_completion=False,
         )
+
+    def _instance_types(self, config: str) -> list[str]:
+        variants = self.hook.describe_endpoint_config(config)["ProductionVariants"]
+        return [variant["InstanceType"] for variant in variants]
+
+    def _unscale(self) -> None:
+        """Take the variant out of autoscaling: SageMaker refuses another instance type to one that scales."""
+        scaling = ScalingHook(aws_conn_id=self.aws_conn_id, region_name=self.region_name).conn
+        target = {
+            "ServiceNamespace": "sagemaker",
+            "ResourceId": f"endpoint/{self.config['EndpointName']}/variant/{names.VARIANT}",
+            "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        }
+        with contextlib.suppress(scaling.exceptions.ObjectNotFoundException):
+            scaling.deregister_scalable_target(**target)
 
     def _wait(self, method: str) -> NoReturn:
         self.defer(
@@ -119,7 +141,9 @@ class EndpointOperator(SageMakerEndpointOperator):
 
 
 class RegisterModelOperator(SageMakerRegisterModelVersionOperator):
-    """Register the run's model once, however often the task runs. XCom is the model package's ARN.
+    """Register the run's model once, however often the task runs; another model of the run is another version.
+
+    XCom is the model package's ARN.
 
     :param extras: what CreateModelPackage gets besides; its CustomerMetadataProperties name the `run` (templated).
     """
@@ -131,6 +155,6 @@ class RegisterModelOperator(SageMakerRegisterModelVersionOperator):
         """Return the ARN of the run's package, found or made."""
         run = self.extras["CustomerMetadataProperties"]["run"]
         for package in registry.packages(self.hook.conn, self.package_group_name):
-            if package.run == run:
+            if package.run == run and package.model_data == self.model_url:
                 return package.arn
         return str(super().execute(context))

@@ -21,11 +21,32 @@ from airflow.sdk import Context
 from botocore.exceptions import ClientError
 
 from kennel import names, registry
-from kennel.defaults import JobFailedError
+from kennel.defaults import FINAL_REASONS, JobAtFaultError, JobFailedError
 from kennel.triggers.jobs import KINDS, JobTrigger, Kind
 
 # Beyond a job's own limit: what SageMaker takes to find the instance, and to stop the job at its limit.
 PATIENCE = datetime.timedelta(hours=1)
+
+
+# What a job is made of; how long it may take and on what it runs may differ on a retry.
+CONTENT = (
+    "AppSpecification",
+    "ProcessingInputs",
+    "AlgorithmSpecification",
+    "HyperParameters",
+    "InputDataConfig",
+    "HyperParameterTuningJobConfig",
+    "TrainingJobDefinition",
+)
+
+
+def _contains(described: Any, asked: Any) -> bool:
+    """Whether a description has all that was asked for; SageMaker adds what was left to it."""
+    if isinstance(asked, dict):
+        return isinstance(described, dict) and all(_contains(described.get(key), asked[key]) for key in asked)
+    if isinstance(asked, list):
+        return isinstance(described, list) and all(map(_contains, described, asked)) and len(described) == len(asked)
+    return asked is None or bool(described == asked)
 
 
 class _Job(SageMakerBaseOperator):
@@ -58,9 +79,10 @@ class _Job(SageMakerBaseOperator):
         self.job_name = end["job_name"]
         if end["status"] == "timeout":
             self.on_kill()
+        job = self._describe(end["job_name"])
         if end["status"] != "success":
-            raise JobFailedError(f"{end['message']} ({self.job_type} job {self.job_name} {end['status']})")
-        return self._result(self._describe(end["job_name"]))
+            raise self._failure(job, end)
+        return self._result(job)
 
     def on_kill(self) -> None:
         """Stop the job that this task created or adopted."""
@@ -80,25 +102,37 @@ class _Job(SageMakerBaseOperator):
         return KINDS[self.job_type]
 
     def _claim(self) -> tuple[str, dict[str, Any]]:
-        """The first attempt's name that has not failed, with its job, or an empty dict."""
+        """The first attempt's name that has not failed, with its job, or an empty dict.
+
+        A job of the name that was made of something else is passed over: the run's photos or code have changed since.
+        """
         base = self.config[self._kind.name_member]
         attempt = 1
         while True:
             name = names.fit(base, self.name_limit, attempt)
             job = self._describe(name)
-            if not job or job[self._kind.status_member] in ("InProgress", "Completed"):
+            if not job or (job[self._kind.status_member] in ("InProgress", "Completed") and self._is_ours(job)):
                 return name, job
             self.log.info("%s job %s is %s; taking the next name", self.job_type, name, job[self._kind.status_member])
             attempt += 1
 
+    def _is_ours(self, job: dict[str, Any]) -> bool:
+        return all(_contains(job.get(member), self.config.get(member)) for member in CONTENT)
+
     def _describe(self, name: str) -> dict[str, Any]:
         """The job, or an empty dict when there is none of that name."""
-        try:
-            return dict(getattr(self.hook.conn, f"describe_{self._kind.noun}")(**{self._kind.name_member: name}))
-        except ClientError as error:
-            if error.response["Error"]["Code"] in registry.MISSING:
-                return {}
-            raise
+        describe = getattr(self.hook.conn, f"describe_{self._kind.noun}")
+        return registry.described(describe, **{self._kind.name_member: name})
+
+    def _failure(self, job: dict[str, Any], end: dict[str, Any]) -> JobFailedError:
+        """The job's own reason: what its script wrote, else what SageMaker says of it."""
+        said = job.get("ExitMessage")
+        reason = said or job.get("FailureReason") or end["message"]
+        if job.get("SecondaryStatus") == "MaxRuntimeExceeded":
+            said = reason = f"it took longer than its limit of {self.max_runtime()}: raise max_runtime_minutes"
+        at_fault = bool(said) or reason.startswith(FINAL_REASONS)
+        kind = JobAtFaultError if at_fault else JobFailedError
+        return kind(f"{reason} ({self.job_type} job {end['job_name']} {end['status']})")
 
     def _result(self, job: dict[str, Any]) -> dict[str, Any]:
         return {self.job_type: serialize(job)}
@@ -146,11 +180,21 @@ class TuningJobOperator(_Job, SageMakerTuningOperator):
         trial: int = self.config["TrainingJobDefinition"]["StoppingCondition"]["MaxRuntimeInSeconds"]
         return rounds * datetime.timedelta(seconds=trial)
 
+    def _failure(self, job: dict[str, Any], end: dict[str, Any]) -> JobFailedError:
+        """The job's own reason: what its script wrote, else what SageMaker says of it."""
+        said = job.get("ExitMessage")
+        reason = said or job.get("FailureReason") or end["message"]
+        if job.get("SecondaryStatus") == "MaxRuntimeExceeded":
+            said = reason = f"it took longer than its limit of {self.max_runtime()}: raise max_runtime_minutes"
+        at_fault = bool(said) or reason.startswith(FINAL_REASONS)
+        kind = JobAtFaultError if at_fault else JobFailedError
+        return kind(f"{reason} ({self.job_type} job {end['job_name']} {end['status']})")
+
     def _result(self, job: dict[str, Any]) -> dict[str, Any]:
         """SageMaker also calls a tuning job completed in which no trial was."""
         if "BestTrainingJob" not in job:
-            raise JobFailedError(
-                f"AlgorithmError: tuning job {self.job_name} has no best trial ({job['TrainingJobStatusCounters']}): "
+            raise JobAtFaultError(
+                f"tuning job {self.job_name} has no best trial ({job['TrainingJobStatusCounters']}): "
                 "look at its trials' logs, and whether they print the objective"
             )
         return super()._result(job)

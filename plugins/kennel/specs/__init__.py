@@ -4,5 +4,5 @@ from kennel.config import Classifier
 
 
 def tags(classifier: Classifier) -> list[dict[str, str]]:
-    """What every resource is tagged with, so that its costs can be told apart."""
+    """What jobs, models and endpoints are tagged with, so that their costs can be told apart."""
     return [{"Key": "kennel:classifier", "Value": classifier.name}]

@@ -1,10 +1,11 @@
 """Request bodies of CreateProcessingJob, CreateHyperParameterTuningJob and CreateTrainingJob."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from kennel import names
-from kennel.config import Classifier, Instance, Range
+from kennel.config import Classifier, Embed, Instance, Range
 from kennel.names import Names
 from kennel.specs import tags
 
@@ -31,14 +32,9 @@ def embed_job(classifier: Classifier, data: Data) -> Body:
     return _processing_job(
         classifier,
         embed,
-        name=at.embed_job(data.version, embed.backbone),
+        name=at.embed_job(data.version, _recipe(classifier, data)),
         script="embed.py",
-        arguments=[
-            *("--backbone", embed.backbone),
-            *("--views", str(embed.views)),
-            *("--max_unreadable_share", str(embed.max_unreadable_share)),
-            *("--seed", str(embed.seed)),
-        ],
+        arguments=_embed_arguments(embed),
         inputs=[
             _input("code", at.uri(names.code(data.code) + "src/")),
             _input("weights", at.uri(names.weights(embed.backbone))),
@@ -47,8 +43,23 @@ def embed_job(classifier: Classifier, data: Data) -> Body:
                 for split in SPLITS
             ),
         ],
-        output=at.uri(at.embeddings(data.version, embed.backbone)),
+        output=_embeddings(classifier, data),
     )
+
+
+def _embed_arguments(embed: Embed) -> list[str]:
+    return [
+        *("--backbone", embed.backbone),
+        *("--views", str(embed.views)),
+        *("--max_unreadable_share", str(embed.max_unreadable_share)),
+        *("--seed", str(embed.seed)),
+    ]
+
+
+def _recipe(classifier: Classifier, data: Data) -> str:
+    """A digest of all that the vectors are made by, besides the photos: other code or arguments make others."""
+    parts = [data.code, classifier.images.training, *_embed_arguments(classifier.embed)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def evaluate_job(classifier: Classifier, data: Data, model_data: str) -> Body:
@@ -72,7 +83,9 @@ def evaluate_job(classifier: Classifier, data: Data, model_data: str) -> Body:
 def tuning_job(classifier: Classifier, data: Data, max_jobs: int, max_parallel_jobs: int, instance_type: str) -> Body:
     """The tuning job: each trial trains a head on the vectors and is judged by the objective at its last epoch."""
     tune = classifier.tune
-    definition = _training(classifier, data, instance_type, part="tuning", channels=[_embeddings(classifier, data)])
+    definition = _training(
+        classifier, data, instance_type, part="tuning", channels=[_channel("embeddings", _embeddings(classifier, data))]
+    )
     hyperparameters = {
         name: value for name, value in definition.pop("HyperParameters").items() if name not in tune.ranges
     }
@@ -100,7 +113,11 @@ def training_job(classifier: Classifier, data: Data, best: dict[str, str], insta
     at = Names.of(classifier)
     weights = _channel("weights", at.uri(names.weights(classifier.embed.backbone)))
     body = _training(
-        classifier, data, instance_type, part="training", channels=[_embeddings(classifier, data), weights]
+        classifier,
+        data,
+        instance_type,
+        part="training",
+        channels=[_channel("embeddings", _embeddings(classifier, data)), weights],
     )
     tuned = {name: value for name, value in best.items() if not name.startswith("_")}
     return {
@@ -140,9 +157,9 @@ def _training(classifier: Classifier, data: Data, instance_type: str, part: str,
     }
 
 
-def _embeddings(classifier: Classifier, data: Data) -> Body:
+def _embeddings(classifier: Classifier, data: Data) -> str:
     at = Names.of(classifier)
-    return _channel("embeddings", at.uri(at.embeddings(data.version, classifier.embed.backbone)))
+    return at.uri(at.embeddings(data.version, classifier.embed.backbone, _recipe(classifier, data)))
 
 
 def _channel(name: str, uri: str) -> Body:
@@ -151,15 +168,20 @@ def _channel(name: str, uri: str) -> Body:
 
 
 def _ranges(ranges: dict[str, Range]) -> Body:
-    """ParameterRanges: lists of values are categorical, all others continuous."""
-    sorted_by_kind: Body = {"CategoricalParameterRanges": [], "ContinuousParameterRanges": []}
+    """ParameterRanges: lists of values are categorical, whole bounds integers, all others continuous."""
+    sorted_by_kind: Body = {
+        "CategoricalParameterRanges": [],
+        "IntegerParameterRanges": [],
+        "ContinuousParameterRanges": [],
+    }
     for name, choice in ranges.items():
         if choice.values:
             values = [str(value) for value in choice.values]
             sorted_by_kind["CategoricalParameterRanges"].append({"Name": name, "Values": values})
         else:
+            kind = "Integer" if isinstance(choice.min, int) and isinstance(choice.max, int) else "Continuous"
             bounds = {"MinValue": f"{choice.min:g}", "MaxValue": f"{choice.max:g}"}
-            sorted_by_kind["ContinuousParameterRanges"].append({"Name": name, **bounds, "ScalingType": choice.scaling})
+            sorted_by_kind[f"{kind}ParameterRanges"].append({"Name": name, **bounds, "ScalingType": choice.scaling})
     return {kind: entries for kind, entries in sorted_by_kind.items() if entries}
 
 

@@ -14,11 +14,8 @@ ROLES = ("SageMakerRole", "FunctionRole", "AirflowRole", "InstanceRole")
 
 # Actions that have no resource level, or none before the resource exists (Service Authorization Reference).
 WITHOUT_RESOURCE = {
-    "application-autoscaling:DeregisterScalableTarget",
     "application-autoscaling:DescribeScalableTargets",
     "application-autoscaling:DescribeScalingPolicies",
-    "application-autoscaling:PutScalingPolicy",
-    "application-autoscaling:RegisterScalableTarget",
     "cloudwatch:PutMetricData",
     "ec2messages:AcknowledgeMessage",
     "ec2messages:DeleteMessage",

@@ -25,18 +25,24 @@ def test_reads_the_shipped_classifier() -> None:
     assert {"learning_rate", "batch_size"} <= dogs.tune.ranges.keys()
 
 
-def test_the_environment_overrides_region_backbone_and_polling() -> None:
+def test_another_region_needs_its_own_images(write_toml: Path) -> None:
+    elsewhere = {**ACCOUNT, "AWS_DEFAULT_REGION": "eu-west-1"}
+    with pytest.raises(ConfigError, match=r"not of region eu-west-1.*change \[images\]"):
+        load("dogs", elsewhere)
+    write_toml.write_text(write_toml.read_text().replace(".us-east-1.", ".eu-west-1."))
+    assert load("dogs", elsewhere).region == "eu-west-1"
+
+
+def test_the_environment_overrides_backbone_and_polling() -> None:
     dogs = load(
         "dogs",
         {
             **ACCOUNT,
-            "AWS_DEFAULT_REGION": "eu-west-1",
             "KENNEL_BACKBONE": "efficientnet_lite0",
             "KENNEL_POLL_SECONDS": "1",
             "KENNEL_ALLOWED_HOSTS": "127.0.0.1:4566",
         },
     )
-    assert dogs.region == "eu-west-1"
     assert dogs.embed.backbone == "efficientnet_lite0"
     assert dogs.environment.poll_seconds == 1
     assert dogs.environment.allowed_hosts == "127.0.0.1:4566"
@@ -62,6 +68,7 @@ def test_an_unknown_classifier_lists_those_there_are() -> None:
         ("min_instances = 1", "min_instances = 3", "min_instances is above max_instances"),
         ("min = 0.0001, max = 0.01", "min = 0.01, max = 0.01", "min < max"),
         ("provisioned_concurrency = 1", "provisioned_concurrency = 9", "above reserved_concurrency"),
+        ('strategy = "Bayesian"', 'strategy = "Grid"', "Grid takes ranges of values only"),
         ("[images]", "[images", "dogs.toml"),
     ],
 )

@@ -44,6 +44,4 @@ def test_every_attempt_shares_the_first_ones_stem() -> None:
 
 
 def test_the_embed_job_is_named_by_its_content(dogs: Classifier) -> None:
-    assert (
-        Names.of(dogs).embed_job("0123456789ab", "efficientnet_lite0") == "dogs-embed-0123456789ab-efficientnet-lite0"
-    )
+    assert Names.of(dogs).embed_job("0123456789ab", "89abcdef") == "dogs-embed-0123456789ab-89abcdef"

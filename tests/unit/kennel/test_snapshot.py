@@ -56,7 +56,12 @@ def test_a_photo_in_several_splits_is_kept_in_the_one_it_is_judged_by(splits: tu
 
 
 def test_other_objects_are_left_out() -> None:
-    others = photos("dt=2026-11-01/train/001.Pug/notes.txt", "README.md", "dt=2026-11-01/train/deep/er/1.jpg")
+    others = photos(
+        "dt=2026-11-01/train/001.Pug/notes.txt",
+        "README.md",
+        "dt=2026-11-01/train/deep/er/1.jpg",
+        "dt=2026-11-01/Train/x/1.jpg",
+    )
     assert choose(SIX + others, DAY) == choose(SIX, DAY)
 
 
@@ -65,6 +70,7 @@ def test_other_objects_are_left_out() -> None:
     [
         ([], "no photos up to 2026-11-22 in test, valid, train"),
         (SIX[:4], "in test"),
+        (SIX + photos("dt=2026-02-30/train/001.Pug/1.jpg"), "no such date"),
         ([photo for photo in SIX if "Pug" in photo.key], "all photos are of one class, 001.Pug"),
         (SIX + photos("dt=2026-11-01/test/003.Beagle/1.jpg"), "no training photos of 003.Beagle"),
     ],

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kennel.config import Classifier
+from kennel.config import Classifier, Range
 from kennel.specs import jobs
 from localaws.validation import validate
 
@@ -40,6 +40,24 @@ def test_what_is_tuned_is_not_given_as_static_too(dogs: Classifier) -> None:
     tuned = {entry["Name"] for entries in ranges.values() for entry in entries}
     assert {"learning_rate", "batch_size"} <= tuned
     assert not tuned & body["TrainingJobDefinition"]["StaticHyperParameters"].keys()
+
+
+def test_other_code_or_arguments_make_other_vectors(dogs: Classifier) -> None:
+    other_code = jobs.Data(DATA.run, DATA.version, "d" * 64)
+    more_views = dogs.model_copy(update={"embed": dogs.embed.model_copy(update={"views": 8})})
+    bodies = [jobs.embed_job(dogs, DATA), jobs.embed_job(dogs, other_code), jobs.embed_job(more_views, DATA)]
+    assert len({body["ProcessingJobName"] for body in bodies}) == 3
+    assert len({body["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"] for body in bodies}) == 3
+
+
+def test_whole_bounds_make_an_integer_range(dogs: Classifier) -> None:
+    ranges = {"epochs": Range(min=10, max=50), "dropout": Range(min=0.1, max=0.5)}
+    tune = dogs.tune.model_copy(update={"ranges": ranges})
+    body = tuning(dogs.model_copy(update={"tune": tune}))
+    assert validate("sagemaker", "CreateHyperParameterTuningJob", body) == []
+    found = body["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert [entry["Name"] for entry in found["IntegerParameterRanges"]] == ["epochs"]
+    assert [entry["Name"] for entry in found["ContinuousParameterRanges"]] == ["dropout"]
 
 
 def test_the_final_training_takes_the_best_trials_values_and_the_weights(dogs: Classifier) -> None:
