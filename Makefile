@@ -1,7 +1,7 @@
 # Everything runs in one locked environment, .venv, which uv makes. Each target brings it up to date first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test lint environment
+.PHONY: help demo down test lint bench-dags environment
 .DELETE_ON_ERROR:
 
 UV_VERSION := 0.13.9
@@ -34,6 +34,9 @@ lint: environment ## ruff and mypy
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
+
+bench-dags: environment ## how long the DAG files take to parse
+	@$(RUN) python benchmarks/dag_parse.py
 
 environment: $(filter .uv/bin/uv,$(UV)) ## .venv as uv.lock has it
 	@$(UV) python find $(UV_PYTHON) >/dev/null 2>&1 || { echo "$(PYTHON_MISSING)" >&2; exit 1; }

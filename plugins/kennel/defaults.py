@@ -16,7 +16,7 @@ from kennel.names import Names
 # AWS's answers that stay the same however often one asks.
 FINAL_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ValidationException"})
 # How SageMaker's FailureReason starts when the script or its input is at fault, and not the service.
-FINAL_REASONS = ("AlgorithmError", "ClientError", "No training job succeeded")
+FINAL_REASONS = ("AlgorithmError", "ClientError", "No training job succeeded", "No objective metrics found")
 
 MESSAGE = """\
 {{ dag.dag_id }}.{{ ti.task_id }} has failed for good in run {{ run_id }}, after try {{ ti.try_number }}.
