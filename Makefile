@@ -1,7 +1,7 @@
 # Everything runs in one locked environment, .venv, which uv makes. Each target brings it up to date first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test lint bench-dags environment
+.PHONY: help demo down test lint bench-dags bench-localaws environment environment-sdk-v2
 .DELETE_ON_ERROR:
 
 UV_VERSION := 0.13.9
@@ -27,7 +27,7 @@ down: environment ## stop what the demo has left running
 test: environment ## all tests
 	@$(RUN) pytest
 
-test-unit test-localaws test-dags test-e2e: test-%: environment ## the tests of one layer
+test-unit test-localaws test-clients test-dags test-e2e: test-%: environment ## the tests of one layer
 	@$(RUN) pytest tests/$*
 
 lint: environment ## ruff and mypy
@@ -37,6 +37,12 @@ lint: environment ## ruff and mypy
 
 bench-dags: environment ## how long the DAG files take to parse
 	@$(RUN) python benchmarks/dag_parse.py
+
+bench-localaws: environment ## what the local AWS costs, against its limits
+	@$(RUN) python -m benchmarks.localaws
+
+environment-sdk-v2: environment ## the SageMaker SDK v2 in an environment of its own, for tests/clients
+	@$(RUN) python tests/clients/sdk_v2.py
 
 environment: $(filter .uv/bin/uv,$(UV)) ## .venv as uv.lock has it
 	@$(UV) python find $(UV_PYTHON) >/dev/null 2>&1 || { echo "$(PYTHON_MISSING)" >&2; exit 1; }

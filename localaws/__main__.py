@@ -9,13 +9,20 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from localaws.clock import minute_seconds
 from localaws.cloud import Cloud
 from localaws.home import StartError, hold, root_key
+from localaws.jobs import limits
 from localaws.store import Store
 
 HOST = "127.0.0.1"
 ACCOUNT_ID = "000000000000"
 REGION = "us-east-1"
+SETTINGS = (
+    "In the environment: LOCALAWS_CLOCK_SPEED (1 to 60) makes minutes of metrics and scaling so many times shorter; "
+    "LOCALAWS_JOB_MEMORY_MB is what each process of a job or an endpoint may fill, LOCALAWS_JOB_THREADS how many "
+    "threads a job may compute with."
+)
 # The caller's own AWS must not reach into this one, nor into what it starts.
 NOT_INHERITED = (
     "AWS_ACCESS_KEY_ID",
@@ -29,7 +36,9 @@ NOT_INHERITED = (
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT. Exit status 2, with one line on stderr, when it cannot start."""
-    options = argparse.ArgumentParser(prog="python -m localaws", description="An AWS account on this machine.")
+    options = argparse.ArgumentParser(
+        prog="python -m localaws", description="An AWS account on this machine.", epilog=SETTINGS
+    )
     options.add_argument("--host", default=HOST, help="address to listen on (%(default)s); another only in a container")
     options.add_argument("--port", type=int, default=4566, help="port; 0 takes a free one (%(default)s)")
     options.add_argument("--home", type=Path, default=os.environ.get("LOCALAWS_HOME"), help="where it keeps its files")
@@ -46,10 +55,15 @@ def main() -> int:
 
 
 def start(host: str, port: int, home: Path) -> None:
-    """Take the directory and the port, then serve. Raises StartError when either is taken.
+    """Take the directory and the port, then serve. Raises StartError when either is taken, or a setting is wrong.
 
     Whatever the host, the server and what it starts reach each other over the loopback.
     """
+    try:
+        minute_seconds()
+        limits.check()
+    except ValueError as error:
+        raise StartError(str(error)) from error
     os.umask(0o077)  # Keys and photos are their owner's.
     hold(home)
     root = root_key(home)

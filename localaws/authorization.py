@@ -12,6 +12,7 @@ from ministack.core.iam_evaluator import AuthError, enforce
 
 from localaws.cloud import Cloud, Request
 from localaws.errors import AwsError
+from localaws.instances import rights
 from localaws.sagemaker import tags
 
 SCALING = "application-autoscaling"
@@ -21,6 +22,7 @@ RESOURCES = {
     "TrainingJobName": "training-job",
     "ProcessingJobName": "processing-job",
     "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
+    "TransformJobName": "transform-job",
     "ModelName": "model",
     "EndpointName": "endpoint",
     "EndpointConfigName": "endpoint-config",
@@ -44,6 +46,12 @@ def authorize(cloud: Cloud, access_key_id: str, namespace: str, operation: str, 
     `namespace` is IAM's name of the service. The caller's signature has been checked.
     """
     action = f"{namespace}:{operation}"
+    if namespace in rights.SERVICES:
+        for arn in rights.resources(cloud, operation, request):
+            _require(cloud, access_key_id, action, arn, rights.context(operation, request, arn))
+        for other_action, arn, keys in rights.further(cloud, operation, request):
+            _require(cloud, access_key_id, other_action, arn, keys)
+        return
     context = request_tag_context(namespace, action, body, {})
     if namespace == SCALING and not operation.startswith("Describe"):
         context |= {f"{SCALING}:{key}": request[member] for member, key in SCALING_KEYS.items() if member in request}
@@ -61,6 +69,8 @@ def resources(cloud: Cloud, namespace: str, operation: str, request: Request) ->
     if operation == "CreateModelPackage" and request.get("ModelPackageGroupName"):
         group = str(request["ModelPackageGroupName"]).rsplit("/", 1)[-1]
         return [cloud.arn(namespace, f"model-package/{group}/*")]
+    if operation == "CreateTransformJob":  # not on the model it names
+        return [cloud.arn(namespace, f"transform-job/{request['TransformJobName']}")]
     if operation.startswith("List") and operation not in LISTINGS_OF_ONE:
         return ["*"]
     named = [(kind, str(request[member])) for member, kind in RESOURCES.items() if request.get(member)]

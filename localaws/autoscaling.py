@@ -1,34 +1,42 @@
-"""Application Auto Scaling of SageMaker's variants: scalable targets, target tracking policies, scaling activities."""
+"""Application Auto Scaling of SageMaker's variants: scalable targets, target tracking policies, scaling activities.
+
+Scheduled actions are in `scheduled_scaling`.
+"""
 
 import contextlib
+import logging
 import re
 import secrets
 import threading
 import uuid
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws import target_tracking
+from localaws import paging, target_tracking
 from localaws.clock import every_minute
 from localaws.cloud import Cloud, Handler, Request, Response, now
 from localaws.errors import AwsError
 from localaws.store import Document
-from localaws.target_tracking import ACTIVITIES, POLICIES, TARGETS
+from localaws.target_tracking import ACTIVITIES, POLICIES, SCHEDULED, TARGETS
 
 NAMESPACE = "sagemaker"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
 PAGE = 50
+LARGEST_CAPACITY = 2**31 - 1
+# What AWS takes for a target value.
+LEAST_TARGET, GREATEST_TARGET = 8.515920e-109, 1.174271e108
 METRIC = "SageMakerVariantInvocationsPerInstance"
 ROLE = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 
+log = logging.getLogger(__name__)
 _stop = threading.Event()
 
 
 def register_scalable_target(cloud: Cloud, request: Request) -> Response:
     """RegisterScalableTarget: new, or other bounds for an old one. Capacity outside them is brought inside."""
-    resource = _resource(request)
+    resource = resource_of(request)
     target_tracking.variant(cloud, resource)
     before = cloud.store.get(TARGETS, resource) or {}
     target: Document = {
@@ -50,15 +58,8 @@ def register_scalable_target(cloud: Cloud, request: Request) -> Response:
     target["SuspendedState"] |= request.get("SuspendedState", {})
     if "MinCapacity" not in target or "MaxCapacity" not in target:
         raise AwsError("ValidationException", "A new scalable target needs both MinCapacity and MaxCapacity.")
-    if target["MinCapacity"] > target["MaxCapacity"]:
-        raise AwsError(
-            "ValidationException",
-            f"Minimum capacity {target['MinCapacity']} is greater than maximum capacity {target['MaxCapacity']}.",
-        )
-    if not cloud.store.add(TARGETS, resource, target):
-        cloud.store.update(TARGETS, resource, **target)
-    with contextlib.suppress(ClientError):  # the endpoint began to change just now: the next minute sees to it
-        target_tracking.keep_bounds(cloud, target)
+    check_bounds(target)
+    set_bounds(cloud, target)
     return {"ScalableTargetARN": target["ScalableTargetARN"]}
 
 
@@ -66,23 +67,23 @@ def describe_scalable_targets(cloud: Cloud, request: Request) -> Response:
     """DescribeScalableTargets."""
     wanted = request.get("ResourceIds")
     targets = [
-        target for target in _of_dimension(cloud, TARGETS, request) if not wanted or target["ResourceId"] in wanted
+        target for target in of_dimension(cloud, TARGETS, request) if not wanted or target["ResourceId"] in wanted
     ]
-    return _page(targets, request, "ScalableTargets")
+    return page(targets, request, "ScalableTargets")
 
 
 def deregister_scalable_target(cloud: Cloud, request: Request) -> Response:
-    """DeregisterScalableTarget; its policies go with it."""
-    resource = _resource(request)
-    _registered(cloud, resource)
+    """DeregisterScalableTarget; its policies and scheduled actions go with it."""
+    resource = resource_of(request)
+    registered(cloud, resource)
     _forget_target(cloud, resource)
     return {}
 
 
 def put_scaling_policy(cloud: Cloud, request: Request) -> Response:
     """PutScalingPolicy: target tracking on the invocations per instance or on any one CloudWatch metric."""
-    resource = _resource(request)
-    _registered(cloud, resource)
+    resource = resource_of(request)
+    registered(cloud, resource)
     configuration = _target_tracking(request)
     name = f"{resource}:{request['PolicyName']}"
     before = cloud.store.get(POLICIES, name) or {}
@@ -97,10 +98,14 @@ def put_scaling_policy(cloud: Cloud, request: Request) -> Response:
         "ScalableDimension": DIMENSION,
         "PolicyType": "TargetTrackingScaling",
         "CreationTime": now(),
-        "Alarms": [_alarm(cloud, resource, kind) for kind in ("High", "Low")],
+        "Alarms": [_alarm(cloud, resource, kind) for kind in target_tracking.ALARMS],
         **before,
         "TargetTrackingScalingPolicyConfiguration": configuration,
     }
+    try:
+        target_tracking.put_alarms(cloud, policy)
+    except (BotoCoreError, ClientError) as error:
+        raise AwsError("ValidationException", f"CloudWatch does not take the policy's metric: {error}") from error
     if not cloud.store.add(POLICIES, name, policy):
         cloud.store.update(POLICIES, name, **policy)
     return {"PolicyARN": policy["PolicyARN"], "Alarms": policy["Alarms"]}
@@ -111,21 +116,25 @@ def describe_scaling_policies(cloud: Cloud, request: Request) -> Response:
     names, resource = request.get("PolicyNames"), request.get("ResourceId")
     policies = [
         policy
-        for policy in _of_dimension(cloud, POLICIES, request)
+        for policy in of_dimension(cloud, POLICIES, request)
         if (not names or policy["PolicyName"] in names) and resource in (None, policy["ResourceId"])
     ]
-    return _page(policies, request, "ScalingPolicies")
+    return page(policies, request, "ScalingPolicies")
 
 
 def delete_scaling_policy(cloud: Cloud, request: Request) -> Response:
     """DeleteScalingPolicy."""
-    resource = _resource(request)
-    if not cloud.store.delete(POLICIES, f"{resource}:{request['PolicyName']}"):
+    resource = resource_of(request)
+    name = f"{resource}:{request['PolicyName']}"
+    policy = cloud.store.get(POLICIES, name)
+    if policy is None:
         raise AwsError(
             "ObjectNotFoundException",
             f"No scaling policy found for service namespace: {NAMESPACE}, resource ID: {resource}, "
             f"scalable dimension: {DIMENSION}, policy name: {request['PolicyName']}",
         )
+    cloud.store.delete(POLICIES, name)
+    target_tracking.delete_alarms(cloud, policy)
     return {}
 
 
@@ -134,10 +143,10 @@ def describe_scaling_activities(cloud: Cloud, request: Request) -> Response:
     resource = request.get("ResourceId")
     activities = [
         target_tracking.settled(cloud, activity)
-        for activity in reversed(_of_dimension(cloud, ACTIVITIES, request))
+        for activity in reversed(of_dimension(cloud, ACTIVITIES, request))
         if resource in (None, activity["ResourceId"])
     ]
-    return _page(activities, request, "ScalingActivities")
+    return page(activities, request, "ScalingActivities")
 
 
 def variants(cloud: Cloud, endpoint: str) -> set[str]:
@@ -164,11 +173,17 @@ def shutdown(cloud: Cloud) -> None:
 
 
 def _follow(cloud: Cloud) -> None:
+    for policy in cloud.store.all(POLICIES):  # whose alarms CloudWatch may have lost if the server was killed
+        try:
+            target_tracking.put_alarms(cloud, policy)
+        except (BotoCoreError, ClientError) as error:
+            log.warning("The alarms of policy %s are not there: %s", policy["PolicyName"], error)
     for minute in every_minute(_stop, late=0.5):
         target_tracking.follow(cloud, minute)
 
 
-def _resource(request: Request) -> str:
+def resource_of(request: Request) -> str:
+    """The variant that a request is about. ValidationException when it is about anything else."""
     resource: str = request["ResourceId"]
     if request["ServiceNamespace"] != NAMESPACE or request["ScalableDimension"] != DIMENSION:
         raise AwsError("ValidationException", f"The local AWS scales only {NAMESPACE}, and there only {DIMENSION}.")
@@ -179,13 +194,36 @@ def _resource(request: Request) -> str:
     return resource
 
 
-def _registered(cloud: Cloud, resource: str) -> None:
-    if cloud.store.get(TARGETS, resource) is None:
+def registered(cloud: Cloud, resource: str) -> Document:
+    """A variant's scalable target. ObjectNotFoundException when it is none."""
+    target = cloud.store.get(TARGETS, resource)
+    if target is None:
         raise AwsError(
             "ObjectNotFoundException",
             f"No scalable target registered for service namespace: {NAMESPACE}, resource ID: {resource}, "
             f"scalable dimension: {DIMENSION}",
         )
+    return target
+
+
+def check_bounds(bounds: Document) -> None:
+    """ValidationException for bounds, one of which may be missing, that a variant cannot have."""
+    least, most = bounds.get("MinCapacity", 1), bounds.get("MaxCapacity", LARGEST_CAPACITY)
+    if least > most:
+        raise AwsError(
+            "ValidationException", f"Minimum capacity {least} must not be greater than maximum capacity {most}."
+        )
+    if least < 1:
+        raise AwsError("ValidationException", f"Capacity {least} is too small: a variant has at least one instance.")
+
+
+def set_bounds(cloud: Cloud, target: Document) -> None:
+    """Store a target whose bounds are new, and bring its variant inside them, at once if the endpoint can change."""
+    target["BoundsDue"] = True
+    if not cloud.store.add(TARGETS, target["ResourceId"], target):
+        cloud.store.update(TARGETS, target["ResourceId"], **target)
+    with contextlib.suppress(ClientError):  # the endpoint began to change just now: the next minute sees to it
+        target_tracking.keep_bounds(cloud, target)
 
 
 def _target_tracking(request: Request) -> dict[str, Any]:
@@ -207,31 +245,31 @@ def _target_tracking(request: Request) -> dict[str, Any]:
         raise AwsError("ValidationException", f"The predefined metric of {DIMENSION} is {METRIC}.")
     if customized and not {"MetricName", "Namespace", "Statistic"} <= customized.keys():
         raise AwsError("ValidationException", "A customized metric needs MetricName, Namespace and Statistic here.")
-    if configuration["TargetValue"] <= 0:
-        raise AwsError("ValidationException", "The TargetValue must be greater than 0.")
+    if not LEAST_TARGET <= configuration["TargetValue"] <= GREATEST_TARGET:
+        raise AwsError("ValidationException", f"The TargetValue must be from {LEAST_TARGET} to {GREATEST_TARGET}.")
     return configuration
 
 
-def _of_dimension(cloud: Cloud, kind: str, request: Request) -> list[Document]:
+def of_dimension(cloud: Cloud, kind: str, request: Request) -> list[Document]:
+    """The documents of a kind, none when a request asks for another service or dimension."""
     if request["ServiceNamespace"] != NAMESPACE or request.get("ScalableDimension", DIMENSION) != DIMENSION:
         return []
     return cloud.store.all(kind)
 
 
-def _page(documents: list[Document], request: Request, into: str) -> Response:
-    token = request.get("NextToken", "0")
-    if not token.isdecimal():
-        raise AwsError("InvalidNextTokenException", "The NextToken is not one of this listing.")
-    end = int(token) + request.get("MaxResults", PAGE)
-    page = [
-        {key: value for key, value in document.items() if key not in target_tracking.PRIVATE}
-        for document in documents[int(token) : end]
+def page(documents: list[Document], request: Request, into: str) -> Response:
+    """The part of a listing that a request asks for. InvalidNextTokenException for a token of another one."""
+    if not 1 <= request.get("MaxResults", PAGE) <= PAGE:
+        raise AwsError("ValidationException", f"MaxResults must be from 1 to {PAGE}.")
+    found, more = paging.page(documents, request, PAGE, "InvalidNextTokenException")
+    shown = [
+        {key: value for key, value in document.items() if key not in target_tracking.PRIVATE} for document in found
     ]
-    return {into: page, **({"NextToken": str(end)} if end < len(documents) else {})}
+    return {into: shown, **more}
 
 
 def _alarm(cloud: Cloud, resource: str, kind: str) -> dict[str, str]:
-    """An alarm's name as AWS gives it. CloudWatch here has no such alarm: the policy itself watches the metric."""
+    """An alarm's name as AWS gives it."""
     name = f"TargetTracking-{resource}-Alarm{kind}-{uuid.uuid4()}"
     return {"AlarmName": name, "AlarmARN": cloud.arn("cloudwatch", f"alarm:{name}")}
 
@@ -240,8 +278,20 @@ def _forget_target(cloud: Cloud, resource: str) -> None:
     for policy in cloud.store.all(POLICIES):
         if policy["ResourceId"] == resource:
             cloud.store.delete(POLICIES, f"{resource}:{policy['PolicyName']}")
+            target_tracking.delete_alarms(cloud, policy)
+    for action in cloud.store.all(SCHEDULED):
+        if action["ResourceId"] == resource:
+            cloud.store.delete(SCHEDULED, f"{resource}:{action['ScheduledActionName']}")
     cloud.store.delete(TARGETS, resource)
 
+
+SIMPLIFIED: dict[str, str] = {
+    "RegisterScalableTarget": "Of the namespace sagemaker, and there of sagemaker:variant:DesiredInstanceCount, only.",
+    "PutScalingPolicy": "TargetTrackingScaling only, on the predefined metric SageMakerVariantInvocationsPerInstance "
+    "or one customized metric; metric math, step and predictive scaling are refused. LOCALAWS_CLOCK_SPEED shortens "
+    "the alarms' minutes and the cooldowns.",
+    "DescribeScalingActivities": "Activities that did not scale (IncludeNotScaledActivities) are not recorded.",
+}
 
 OPERATIONS: dict[str, Handler] = {
     "RegisterScalableTarget": register_scalable_target,

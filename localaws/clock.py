@@ -1,4 +1,7 @@
-"""How long a minute of metrics and of scaling lasts: `LOCALAWS_CLOCK_SPEED` (1 to 60) times shorter than a real one."""
+"""How long AWS's minutes of metrics, alarms, scaling and deployments last here.
+
+`LOCALAWS_CLOCK_SPEED` (1 to 60) makes them so many times shorter than real ones.
+"""
 
 import os
 import threading
@@ -16,6 +19,11 @@ def minute_seconds() -> int:
     if not 1 <= speed <= 60:
         raise ValueError(f"LOCALAWS_CLOCK_SPEED is {setting!r}; it must be a number from 1 to 60")
     return round(60 / speed)
+
+
+def shortened(seconds: float) -> float:
+    """The real seconds that so many of AWS's seconds last."""
+    return seconds * minute_seconds() / 60
 
 
 def every_minute(stop: threading.Event, late: float = 0.0) -> Iterator[float]:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from localaws.store import Store
 
 Request = dict[str, Any]
@@ -34,24 +32,6 @@ class Cloud:
     account_id: str
     region: str
     root: Credentials
-
-    def client(self, service: str, credentials: Credentials | None = None) -> Any:
-        """A boto3 client of this same server, signed as root unless credentials are given."""
-        signer = credentials or self.root
-        return boto3.session.Session(
-            aws_access_key_id=signer.access_key_id,
-            aws_secret_access_key=signer.secret_access_key,
-            aws_session_token=signer.session_token,
-            region_name=self.region,
-        ).client(service, endpoint_url=self.url)
-
-    def assume(self, role_arn: str, session_name: str) -> Credentials:
-        """Twelve hours of a role's credentials, as the service that runs under it would get them."""
-        answer = self.client("sts").assume_role(
-            RoleArn=role_arn, RoleSessionName=session_name[:64], DurationSeconds=43200
-        )
-        keys = answer["Credentials"]
-        return Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
     def environment(self, credentials: Credentials) -> dict[str, str]:
         """The variables by which a job's process finds this AWS and its own rights."""

@@ -4,20 +4,58 @@ import json
 from typing import Any
 from urllib.parse import parse_qs
 
-from ministack.core import iam_actions, router
+from ministack.core import iam_actions, lambda_runtime, router
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import cloudwatch, s3, sts
+
+from localaws import alarms, managed_policies
 
 # Operations of Lambda whose IAM action has another name (Service Authorization Reference).
 LAMBDA_ACTIONS = {"Invoke": "InvokeFunction", "InvokeWithResponseStream": "InvokeFunction"}
+# What AWS's runtime does before it loads a function: the root logger writes to the function's log, in this form.
+# https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
+LAMBDA_LOGGING = """
+import logging, sys, time
+
+class LambdaLogging(logging.StreamHandler):
+    request_id = ""
+
+    def filter(self, record):
+        record.aws_request_id = LambdaLogging.request_id
+        return True
+
+def log_as_lambda():
+    form = "[%(levelname)s]\\t%(asctime)s.%(msecs)03dZ\\t%(aws_request_id)s\\t%(message)s"
+    formatter = logging.Formatter(form, "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = LambdaLogging(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.getLogger().addHandler(handler)
+
+log_as_lambda()
+"""
+_CONTEXT = '_ms_ctx = _ms_msg.get("ctx") or {}'  # where MiniStack's script has read the request
 
 
 def apply() -> None:
-    """Make the corrections. They are looked up when a request comes, so any time before that will do."""
+    """Make the corrections, before MiniStack starts and so reads what it kept."""
     # Asked whether a name is an AWS service, MiniStack parses all of botocore's models: 12 s and 430 MB.
     router._KNOWN_AWS_SERVICE_NAMES = _EveryName()
     # Its own table takes GetAlias for ListAliases, PutProvisionedConcurrencyConfig for UpdateFunctionCode, and more.
     iam_actions._BOTOCORE_SERVICE_MAP["lambda"] = ["lambda"]
     iam_actions._lambda_action = _lambda_action
     iam_actions.extract_resource_arn = _with_named_resources(iam_actions.extract_resource_arn)
+    # It refuses aws:kms without a key, for which AWS takes the key it keeps for S3 in each account.
+    s3._resolve_sse_write_headers = _with_the_accounts_key(s3._resolve_sse_write_headers)
+    managed_policies.add()
+    # What a function says through Python's logging is lost with it.
+    lambda_runtime._PYTHON_WORKER_SCRIPT = LAMBDA_LOGGING + lambda_runtime._PYTHON_WORKER_SCRIPT.replace(
+        _CONTEXT, f'{_CONTEXT}; LambdaLogging.request_id = _ms_ctx.get("request_id", "")'
+    )
+    cloudwatch._evaluate_alarm = alarms.evaluate
+    # It forgets on a restart who has assumed which role.
+    sts.get_state = lambda: {"sessions": {k: v for k, v in sts._sessions.items() if v.get("PrincipalType") != "Root"}}
+    sts.load_persisted_state = lambda state: sts._sessions.update(state.get("sessions", {}))
 
 
 class _EveryName:
@@ -29,7 +67,7 @@ class _EveryName:
 
 def _lambda_action(method: str, path: str) -> str | None:
     operation: str | None = iam_actions._match_rest_action("lambda", method, path, {})
-    return LAMBDA_ACTIONS.get(operation, operation) if operation else None
+    return LAMBDA_ACTIONS.get(operation or "", operation)
 
 
 def _with_named_resources(extract: Any) -> Any:
@@ -48,3 +86,13 @@ def _with_named_resources(extract: Any) -> Any:
         return str(extract(service, method, path, headers, body, query, region, account_id))
 
     return extract_resource_arn
+
+
+def _with_the_accounts_key(resolve: Any) -> Any:
+    def resolve_sse_write_headers(headers: dict[str, str], bucket_name: str) -> Any:
+        key = "x-amz-server-side-encryption-aws-kms-key-id"
+        if headers.get("x-amz-server-side-encryption") == "aws:kms" and not headers.get(key):
+            headers = {**headers, key: f"arn:aws:kms:{get_region()}:{get_account_id()}:alias/aws/s3"}
+        return resolve(headers, bucket_name)
+
+    return resolve_sse_write_headers

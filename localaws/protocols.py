@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from localaws.cloud import Request, Response
@@ -24,17 +24,22 @@ class HttpRequest:
     path: str
     headers: dict[str, str]
     body: bytes
+    query: dict[str, list[str]] = field(default_factory=dict)
 
 
 def read_json(http: HttpRequest) -> tuple[str, Request]:
     """The operation and the request of a `json` call. Raises SerializationException for a body that is no object."""
     try:
-        request = json.loads(http.body or b"{}")
-    except ValueError:
+        request = json.loads(http.body or b"{}", parse_constant=_refuse)
+    except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict):
         raise AwsError("SerializationException", "The request's body must be a JSON object.")
     return http.headers["x-amz-target"].partition(".")[2], request
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is Python's, not JSON's")
 
 
 def write_json(result: Response) -> Answer:

@@ -23,6 +23,9 @@ from ministack.services import sts
 from localaws import corrections, services
 from localaws.cloud import Cloud
 from localaws.errors import AwsError
+from localaws.instances import images
+from localaws.instances.query import write_error as write_form_error
+from localaws.persistence import Keeper
 from localaws.protocols import Answer, HttpRequest, write_error
 from localaws.signatures import Refusal, SignedRequest, refusal
 
@@ -31,7 +34,6 @@ log = logging.getLogger(__name__)
 HEALTH = "/_localaws/health"
 # MiniStack's own doors: resetting it, reading mail it kept, and the like.
 ADMIN = ("/_ministack/", "/_localstack/", "/_aws/")
-SESSIONS = ("sts", "sessions")  # kind and name in the store
 ROOT_ONLY = Refusal("AccessDenied", "Only the root key may do this.")
 
 Message = MutableMapping[str, Any]
@@ -54,6 +56,7 @@ async def serve(cloud: Cloud, listener: socket.socket) -> None:
     config.keep_alive_timeout = 75
     serving = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait))
     started = asyncio.create_task(gateway.started.wait())
+    keeping = asyncio.create_task(gateway.keeper.run())
     await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
         await asyncio.to_thread(services.recover, cloud)
@@ -62,6 +65,8 @@ async def serve(cloud: Cloud, listener: socket.socket) -> None:
         gateway.stopping = True
         # While it still answers, for what its jobs have left to store.
         await asyncio.to_thread(services.shutdown, cloud)
+    gateway.keeper.stop()
+    await keeping
     stop.set()
     await serving
     cloud.store.close()
@@ -72,6 +77,7 @@ class Gateway:
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
+        self.keeper = Keeper()
         self.started = asyncio.Event()
         self.stopping = False
 
@@ -88,26 +94,27 @@ class Gateway:
         async def forward(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 self._register()
-                sts._sessions.update(self.cloud.store.get(*SESSIONS) or {})
                 self.started.set()
             elif message["type"] == "lifespan.shutdown.complete":
                 await asyncio.to_thread(lambda_runtime.reset)
-                self._keep_sessions()
             await send(message)
 
+        corrections.apply()
         await ministack.app.app(scope, receive, forward)
 
-    def _keep_sessions(self) -> None:
-        """Roles that were assumed stay assumed across a restart, as everything else does; MiniStack forgets them."""
-        self.cloud.store.delete(*SESSIONS)
-        root = self.cloud.root.access_key_id
-        self.cloud.store.add(*SESSIONS, {key: session for key, session in sts._sessions.items() if key != root})
-
     def _register(self) -> None:
-        corrections.apply()
-        for namespace, prefix in services.TARGETS.items():
-            router.SERVICE_PATTERNS[namespace] = {"target_prefixes": [f"{prefix}."], "credential_scope": namespace}
+        images.publish()
+        for namespace, prefixes in services.TARGETS.items():
+            router.SERVICE_PATTERNS[namespace] = {"target_prefixes": prefixes, "credential_scope": namespace}
             ministack.app.SERVICE_HANDLERS[namespace] = self._handler(namespace)
+        theirs = dict(router.SERVICE_PATTERNS)
+        router.SERVICE_PATTERNS.clear()  # the first pattern that fits a target wins
+        for namespace, prefixes in services.PARTS.items():
+            router.SERVICE_PATTERNS[f"{namespace}-part"] = {"target_prefixes": prefixes}
+            ministack.app.SERVICE_HANDLERS[f"{namespace}-part"] = self._handler(namespace)
+        router.SERVICE_PATTERNS.update(theirs)
+        ministack.app.SERVICE_HANDLERS["ec2"] = self._ec2_handler(ministack.app.SERVICE_HANDLERS["ec2"])
+        iam_actions.extract_iam_action = _without_instance_operations(iam_actions.extract_iam_action)
 
     def _handler(self, namespace: str) -> Callable[..., Awaitable[Answer]]:
         async def handle(
@@ -117,6 +124,19 @@ class Gateway:
                 return write_error(AwsError("ServiceUnavailable", "The local AWS is stopping.", 503))
             http = HttpRequest(method, path, headers, body)
             return await services.answer(self.cloud, namespace, router.extract_access_key_id(headers, query), http)
+
+        return handle
+
+    def _ec2_handler(self, ministacks: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+        async def handle(
+            method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+        ) -> Answer:
+            http = HttpRequest(method, path, headers, body, query)
+            if not services.is_instance_operation(http):
+                return await ministacks(method, path, headers, body, query)
+            if self.stopping:
+                return write_form_error(AwsError("ServiceUnavailable", "The local AWS is stopping.", 503))
+            return await services.answer_form(self.cloud, router.extract_access_key_id(headers, query), http)
 
         return handle
 
@@ -140,7 +160,17 @@ class Gateway:
         elif service not in ministack.app.SERVICE_HANDLERS and service != "unknown_query":
             await _respond(send, write_error(AwsError("UnknownOperationException", f"There is no {service} here.")))
         else:
-            await ministack.app.app(scope, _replay(body, receive), send)
+            await ministack.app.app(scope, _replay(body, receive), self._kept(service, scope["path"], request, send))
+
+    def _kept(self, service: str, path: str, request: SignedRequest, send: Send) -> Send:
+        """`send`, once what the request changed is on disk."""
+
+        async def send_when_kept(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                await self.keeper.after(service, path, request)
+            await send(message)
+
+        return send_when_kept
 
     def _know_root(self) -> None:
         """Keep root's key among the sessions, whose secrets MiniStack checks; those of its own root it does not."""
@@ -153,6 +183,17 @@ class Gateway:
                 "SecretAccessKey": root.secret_access_key,
             }
             sts.register_session(root.access_key_id, session)
+
+
+def _without_instance_operations(extract: Any) -> Any:
+    """MiniStack decides on one of the resources that such an operation names; `answer_form` decides on all."""
+
+    def extract_iam_action(service: str, method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        if service == "ec2" and services.is_instance_operation(HttpRequest(method, path, headers, body, query)):
+            return None
+        return extract(service, method, path, headers, body, query)
+
+    return extract_iam_action
 
 
 async def _body(receive: Receive) -> bytes | None:

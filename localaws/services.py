@@ -5,10 +5,11 @@ import logging
 from collections.abc import Awaitable
 from types import ModuleType
 
-from localaws import autoscaling, protocols
+from localaws import autoscaling, protocols, scheduled_scaling, service_quotas
 from localaws.authorization import authorize, resources
 from localaws.cloud import Cloud, Handler, Request, Response
 from localaws.errors import AwsError
+from localaws.instances import ec2, query, rights, ssm
 from localaws.sagemaker import (
     endpoint_configs,
     endpoints,
@@ -19,9 +20,10 @@ from localaws.sagemaker import (
     runtime,
     tags,
     training,
+    transform,
     tuning,
 )
-from localaws.validation import validate
+from localaws.validation import known, validate
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +39,29 @@ MODULES: dict[str, tuple[ModuleType, ...]] = {
         processing,
         tags,
         training,
+        transform,
         tuning,
     ),
     "sagemaker-runtime": (runtime,),
-    "application-autoscaling": (autoscaling,),
+    "application-autoscaling": (autoscaling, scheduled_scaling),
+    "service-quotas": (service_quotas,),
+    "ec2": (ec2,),
+    "ssm": (ssm,),
 }
 OPERATIONS: dict[str, dict[str, Handler]] = {
     service: {name: handler for module in modules for name, handler in module.OPERATIONS.items()}
     for service, modules in MODULES.items()
 }
-# What we add to MiniStack, by the name that requests are signed for, with the prefix of X-Amz-Target.
-TARGETS = {"sagemaker": "SageMaker", "application-autoscaling": "AnyScaleFrontendService"}
+# What we add to MiniStack, by the name that requests are signed for, with the prefixes of X-Amz-Target.
+TARGETS = {
+    "sagemaker": ["SageMaker."],
+    "application-autoscaling": ["AnyScaleFrontendService."],
+    "servicequotas": ["ServiceQuotasV20190624."],
+}
+# What we do of services of MiniStack's, which does the rest of them. EC2 has no target but an Action in a form.
+PARTS = {"ssm": [f"AmazonSSM.{operation}" for operation in OPERATIONS["ssm"]]}
+# Botocore's name where it is not the one that requests are signed for.
+MODELS = {"servicequotas": "service-quotas"}
 # What is signed for the same name, and known by having no target.
 RUNTIMES = {"sagemaker": "sagemaker-runtime"}
 
@@ -57,11 +71,13 @@ async def answer(cloud: Cloud, namespace: str, access_key_id: str, http: protoco
     try:
         if "x-amz-target" in http.headers:
             operation, request = protocols.read_json(http)
-            result = await _call(cloud, namespace, operation, request, access_key_id, http.body)
+            service = MODELS.get(namespace, namespace)
+            result = await _call(cloud, service, operation, request, access_key_id, http.body)
             return protocols.write_json(result)
-        service = RUNTIMES.get(namespace)
-        if service is None:
+        if namespace not in RUNTIMES:
             raise AwsError("UnknownOperationException", f"A call of {namespace} names its operation in X-Amz-Target.")
+        service = RUNTIMES[namespace]
+        runtime.check_size(http.body)
         operation, request = protocols.read_rest(service, http)
         result = await _call(cloud, service, operation, request, access_key_id, http.body)
         return protocols.write_rest(service, operation, result)
@@ -70,6 +86,25 @@ async def answer(cloud: Cloud, namespace: str, access_key_id: str, http: protoco
     except Exception:
         log.exception("%s %s failed", http.headers.get("x-amz-target", http.method), http.path)
         return protocols.write_error(AwsError("InternalFailure", "An internal error; the server's log has it.", 500))
+
+
+def is_instance_operation(http: protocols.HttpRequest) -> bool:
+    """Whether a request to EC2 is for us."""
+    return query.form(http).get("Action") in OPERATIONS["ec2"]
+
+
+async def answer_form(cloud: Cloud, access_key_id: str, http: protocols.HttpRequest) -> protocols.Answer:
+    """Do what a request to EC2 asks for, one that `is_instance_operation`, and write the result or the error."""
+    members = query.form(http)
+    operation = members["Action"]
+    try:
+        result = await _call(cloud, "ec2", operation, query.read(members), access_key_id, http.body)
+        return query.write(operation, result)
+    except AwsError as error:
+        return query.write_error(error)
+    except Exception:
+        log.exception("%s failed", operation)
+        return query.write_error(AwsError("InternalError", "An internal error; the server's log has it.", 500))
 
 
 async def _call(
@@ -81,8 +116,14 @@ async def _call(
     problems = validate(service, operation, request)
     if problems:
         errors = "error" if len(problems) == 1 else "errors"
-        raise AwsError("ValidationException", f"{len(problems)} validation {errors} detected: {'; '.join(problems)}")
-    authorize(cloud, access_key_id, service.removesuffix("-runtime"), operation, request, body)
+        code = "ValidationError" if service in RUNTIMES.values() else "ValidationException"
+        raise AwsError(code, f"{len(problems)} validation {errors} detected: {'; '.join(problems)}")
+    request = known(service, operation, request)
+    namespace = {"sagemaker-runtime": "sagemaker", "service-quotas": "servicequotas"}.get(service, service)
+    if service in rights.SERVICES:  # it looks things up in IAM, which answers on this loop
+        await asyncio.to_thread(authorize, cloud, access_key_id, namespace, operation, request, body)
+    else:
+        authorize(cloud, access_key_id, namespace, operation, request, body)
     awaited = asyncio.iscoroutinefunction(handler)
     outcome = handler(cloud, request) if awaited else await asyncio.to_thread(handler, cloud, request)
     result = await outcome if isinstance(outcome, Awaitable) else outcome

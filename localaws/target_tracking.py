@@ -1,10 +1,12 @@
 """Target tracking: the number of instances that keeps a metric near its target.
 
-As Application Auto Scaling does it (its user guide, "How target tracking scaling works"): out when the metric was above
-the target for three minutes, in when it was below nine tenths of it for fifteen, to the count at which the metric would
-have met the target; never past the bounds, and not within the cooldown of the last change in the same direction.
+As Application Auto Scaling does it (its user guide, "How target tracking scaling works"), by two CloudWatch alarms for
+each policy: out when the metric was above the target for three minutes, in when it was below nine tenths of it for
+fifteen, to the count at which the metric would have met the target; never past the bounds, and not within the cooldown
+of the last change in the same direction.
 """
 
+import contextlib
 import datetime
 import logging
 import math
@@ -14,16 +16,18 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws.clock import minute_seconds
+from localaws.clock import minute_seconds, shortened
 from localaws.cloud import Cloud, now
 from localaws.errors import AwsError
 from localaws.jobs.clients import root_client
 from localaws.store import Document
 
 TARGETS, POLICIES, ACTIVITIES = "scalable-target", "scaling-policy", "scaling-activity"
-PRIVATE = frozenset({"LastScaleOut", "LastScaleIn", "Count"})
-OUT_MINUTES, IN_MINUTES = 3, 15
-IN_SHARE = 0.9
+SCHEDULED = "scheduled-action"
+PRIVATE = frozenset({"LastScaleOut", "LastScaleIn", "BoundsDue", "Count"})
+IN_MINUTES = 15
+# Of each alarm: its minutes, its threshold's share of the target, and when it is over that.
+ALARMS = {"High": (3, 1.0, "GreaterThanThreshold"), "Low": (IN_MINUTES, 0.9, "LessThanThreshold")}
 COOLDOWN_SECONDS = 300
 
 log = logging.getLogger(__name__)
@@ -42,17 +46,49 @@ def variant(cloud: Cloud, resource: str) -> tuple[str, dict[str, Any]]:
     return answer["EndpointStatus"], found
 
 
+def put_alarms(cloud: Cloud, policy: Document) -> None:
+    """Make a policy's alarms in CloudWatch, or change them to its target; they keep their states."""
+    metric = _metric(policy)
+    [statistic] = metric.pop("Statistics")
+    for alarm, (minutes, share, comparison) in zip(policy["Alarms"], ALARMS.values(), strict=True):
+        root_client(cloud, "cloudwatch").put_metric_alarm(
+            AlarmName=alarm["AlarmName"],
+            AlarmDescription=f"Of the target tracking policy {policy['PolicyARN']}, which changes and deletes it.",
+            AlarmActions=[policy["PolicyARN"]],
+            **metric,
+            Statistic=statistic,
+            Period=60,
+            EvaluationPeriods=minutes,
+            Threshold=share * _goal(policy),
+            ComparisonOperator=comparison,
+        )
+
+
+def delete_alarms(cloud: Cloud, policy: Document) -> None:
+    """Delete a policy's alarms."""
+    names = [alarm["AlarmName"] for alarm in policy["Alarms"]]
+    root_client(cloud, "cloudwatch").delete_alarms(AlarmNames=names)
+
+
 def keep_bounds(cloud: Cloud, target: Document) -> None:
-    """Bring a variant's capacity inside its target's bounds, once the endpoint can change."""
+    """Bring a variant's capacity inside its target's bounds, if those are new and the endpoint can change.
+
+    Capacity that was set by hand may be outside until a policy or new bounds change it.
+    """
     for activity in cloud.store.all(ACTIVITIES):  # while what they led to can still be seen
         if activity["ResourceId"] == target["ResourceId"]:
             settled(cloud, activity)
+    if not target.get("BoundsDue"):
+        return
     status, current = variant(cloud, target["ResourceId"])
     count = current["DesiredInstanceCount"]
     inside = min(max(count, target["MinCapacity"]), target["MaxCapacity"])
-    if status == "InService" and inside != count:
+    if status != "InService":
+        return
+    if inside != count:
         bound = "minimum" if inside > count else "maximum"
         _scale(cloud, target, inside, f"{bound} capacity was set to {inside}")
+    _note(cloud, target, BoundsDue=False)
 
 
 def follow(cloud: Cloud, minute: float) -> None:
@@ -89,37 +125,53 @@ def _track(cloud: Cloud, target: Document, minute: float) -> None:
     if status != "InService" or not policies:
         return
     count = current["DesiredInstanceCount"]
-    wishes = [(desired(_datapoints(cloud, policy, minute), _goal(policy), count), policy) for policy in policies]
+    alarms = {policy["PolicyName"]: _alarm(cloud, policy) for policy in policies}
+    wishes = [
+        (desired(alarms[policy["PolicyName"]], _datapoints(cloud, policy, minute), _goal(policy), count), policy)
+        for policy in policies
+    ]
     wish, policy = max(wishes, key=lambda pair: pair[0])
-    wish = min(max(wish, target["MinCapacity"]), target["MaxCapacity"])
     configuration = policy["TargetTrackingScalingPolicyConfiguration"]
     direction = "Out" if wish > count else "In"
+    inside = min(max(wish, target["MinCapacity"]), target["MaxCapacity"])
     if (
         wish == count
+        or (inside <= count if direction == "Out" else inside >= count)
         or (direction == "In" and configuration.get("DisableScaleIn"))
         or target["SuspendedState"][f"DynamicScaling{direction}Suspended"]
         or _is_cooling_down(target, configuration, direction)
     ):
         return
-    _scale(cloud, target, wish, f"policy {policy['PolicyName']} with the target {_goal(policy):g}")
-    cloud.store.update(TARGETS, target["ResourceId"], **{f"LastScale{direction}": now()})
+    alarm = policy["Alarms"][list(ALARMS).index(alarms[policy["PolicyName"]] or "High")]["AlarmName"]
+    _scale(cloud, target, inside, f"monitor alarm {alarm} in state ALARM triggered policy {policy['PolicyName']}")
+    _note(cloud, target, **{f"LastScale{direction}": now()})
 
 
 def _is_cooling_down(target: Document, configuration: dict[str, Any], direction: str) -> bool:
-    cooldown: float = configuration.get(f"Scale{direction}Cooldown", COOLDOWN_SECONDS) * minute_seconds() / 60
+    cooldown = shortened(configuration.get(f"Scale{direction}Cooldown", COOLDOWN_SECONDS))
     last: float = target.get(f"LastScale{direction}", 0)
     return now() < last + cooldown
 
 
-def desired(points: Sequence[float | None], goal: float, count: int) -> int:
-    """How many instances a metric's last minutes (None: no data) ask for, now that there are `count`."""
-    recent = [point for point in points[-OUT_MINUTES:] if point is not None]
-    if len(recent) == OUT_MINUTES and min(recent) > goal:
-        return math.ceil(count * recent[-1] / goal)
-    whole = [point for point in points[-IN_MINUTES:] if point is not None]
-    if len(whole) == IN_MINUTES and max(whole) < IN_SHARE * goal:
-        return math.ceil(count * max(whole) / goal)
-    return count
+def desired(alarm: str | None, points: Sequence[float | None], goal: float, count: int) -> int:
+    """How many instances the alarm ("High", "Low") that is in ALARM asks for, now that there are `count`.
+
+    `points` are the metric's last fifteen minutes (None: no data): out to where the last one would have met the goal,
+    in to where the busiest one would have.
+    """
+    known = [point for point in points if point is not None]
+    if alarm is None or not known:
+        return count
+    if alarm == "High":
+        return max(count, math.ceil(count * known[-1] / goal))
+    return min(count, math.ceil(count * max(known) / goal))
+
+
+def _alarm(cloud: Cloud, policy: Document) -> str | None:
+    """Which of a policy's alarms is in ALARM."""
+    names = {alarm["AlarmName"]: kind for alarm, kind in zip(policy["Alarms"], ALARMS, strict=True)}
+    alarms = root_client(cloud, "cloudwatch").describe_alarms(AlarmNames=list(names))["MetricAlarms"]
+    return next((names[alarm["AlarmName"]] for alarm in alarms if alarm["StateValue"] == "ALARM"), None)
 
 
 def _datapoints(cloud: Cloud, policy: Document, minute: float) -> list[float | None]:
@@ -159,18 +211,34 @@ def _metric(policy: Document) -> dict[str, Any]:
     }
 
 
-def _scale(cloud: Cloud, target: Document, count: int, cause: str) -> None:
-    _, endpoint, _, name = target["ResourceId"].split("/")
+def record(cloud: Cloud, target: Document, description: str, cause: str, **members: Any) -> None:
+    """Add an activity to a target's list."""
     activity = {
         "ActivityId": str(uuid.uuid4()),
         **{key: target[key] for key in ("ServiceNamespace", "ResourceId", "ScalableDimension")},
-        "Description": f"Setting desired instance count to {count}.",
+        "Description": description,
         "Cause": cause,
         "StartTime": now(),
-        "StatusCode": "InProgress",
-        "Count": count,
+        **members,
     }
+    cloud.store.add(ACTIVITIES, activity["ActivityId"], activity)
+
+
+def _note(cloud: Cloud, target: Document, **members: Any) -> None:
+    with contextlib.suppress(KeyError):  # deregistered meanwhile
+        cloud.store.update(TARGETS, target["ResourceId"], **members)
+
+
+def _scale(cloud: Cloud, target: Document, count: int, cause: str) -> None:
+    _, endpoint, _, name = target["ResourceId"].split("/")
     root_client(cloud, "sagemaker").update_endpoint_weights_and_capacities(
         EndpointName=endpoint, DesiredWeightsAndCapacities=[{"VariantName": name, "DesiredInstanceCount": count}]
     )
-    cloud.store.add(ACTIVITIES, activity["ActivityId"], activity)
+    record(
+        cloud,
+        target,
+        f"Setting desired instance count to {count}.",
+        cause,
+        StatusCode="InProgress",
+        Count=count,
+    )

@@ -2,7 +2,7 @@
 
 The boto3 client checks only types and required members, so a name that is too long or an unknown instance type would
 pass here and fail on AWS. This checks all that the model says: required members, types, enums, patterns, lengths and
-ranges, at any depth. Members that the model does not know are ignored, as AWS does.
+ranges, at any depth.
 """
 
 import functools
@@ -17,7 +17,7 @@ import botocore.loaders
 import botocore.model
 
 CHARACTER_CLASS = re.compile(r"\[(?:\\.|[^\]\\])*\]")
-NUMBERS = ("integer", "long", "float", "double")
+NUMBERS = ("integer", "long", "float", "double", "timestamp")
 TYPES: dict[str, tuple[type, ...]] = {
     "structure": (dict,),
     "map": (dict,),
@@ -28,7 +28,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "long": (int,),
     "float": (int, float),
     "double": (int, float),
-    "timestamp": (int, float, str, datetime),
+    "timestamp": (int, float, datetime),
     "blob": (str, bytes, bytearray),
 }
 
@@ -39,7 +39,13 @@ def validate(service: str, operation: str, request: dict[str, Any]) -> list[str]
     `service` is botocore's name of it (`sagemaker`). Raises botocore's OperationNotFoundError and UnknownServiceError.
     """
     shape = service_model(service).operation_model(operation).input_shape
-    return list(_problems(shape, request, "")) if shape else []
+    return list(problems(shape, request)) if shape else []
+
+
+def known(service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    """A valid request without what AWS ignores, at any depth: members that the model does not know, and nulls."""
+    shape = service_model(service).operation_model(operation).input_shape
+    return _known(shape, request) if shape else {}
 
 
 @functools.lru_cache(maxsize=8)
@@ -61,7 +67,8 @@ def _without_documentation(node: Any) -> Any:
     return node
 
 
-def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
+def problems(shape: botocore.model.Shape, value: Any, path: str = "") -> Iterator[str]:
+    """All that is wrong with a value that should have this shape; `path` leads to it."""
     kind = shape.type_name
     if not _is_a(kind, value):
         yield _failed(value, path, f"Member must be of type {kind}")
@@ -70,11 +77,23 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
     elif kind == "list":
         yield from (_failed(value, path, constraint) for constraint in _broken(shape, value))
         for number, item in enumerate(value, start=1):
-            yield from _problems(shape.member, item, f"{path}.{number}.member")
+            yield from problems(shape.member, item, f"{path}.{number}.member")
     elif kind == "map":
         yield from _map_problems(shape, value, path)
     else:
         yield from (_failed(value, path, constraint) for constraint in _broken(shape, value))
+
+
+def _known(shape: Any, value: Any) -> Any:
+    if shape.type_name == "structure":
+        return {
+            name: _known(member, value[name]) for name, member in shape.members.items() if value.get(name) is not None
+        }
+    if shape.type_name == "list":
+        return [_known(shape.member, item) for item in value]
+    if shape.type_name == "map":
+        return {key: _known(shape.value, item) for key, item in value.items()}
+    return value
 
 
 def _is_a(kind: str, value: Any) -> bool:
@@ -85,7 +104,7 @@ def _structure_problems(shape: Any, value: dict[str, Any], path: str) -> Iterato
     for name, member in shape.members.items():
         here = f"{path}.{_lower_first(name)}" if path else _lower_first(name)
         if value.get(name) is not None:
-            yield from _problems(member, value[name], here)
+            yield from problems(member, value[name], here)
         elif name in shape.required_members:
             yield _failed(None, here, "Member must not be null")
 
@@ -97,7 +116,7 @@ def _map_problems(shape: Any, value: dict[str, Any], path: str) -> Iterator[str]
         if broken:
             yield _failed(value, path, f"Map keys must satisfy constraint: [{', '.join(broken)}]")
         if shape.value.type_name != "string" or not isinstance(item, str):
-            yield from _problems(shape.value, item, f"{path}.{key}.member")
+            yield from problems(shape.value, item, f"{path}.{key}.member")
         elif broken := list(_broken(shape.value, item)):
             yield _failed(value, path, f"Map value must satisfy constraint: [{', '.join(broken)}]")
 

@@ -16,6 +16,8 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.answers import check_client
+
 REPOSITORY = Path(__file__).parents[1]
 SESSION = boto3.session.Session()  # one for all clients: it keeps the models it has parsed
 ANYONE_HERE = {
@@ -47,11 +49,13 @@ class LocalAws:
         }
 
     def client(self, service: str, **settings: Any) -> Any:
-        """A boto3 client of it, as root unless `aws_access_key_id` and the like say otherwise."""
+        """A boto3 client of it that checks all answers, as root unless `aws_access_key_id` and the like are given."""
         if "aws_access_key_id" not in settings:
             names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
             settings |= {name.lower(): self.env[name] for name in names}
-        return SESSION.client(service, endpoint_url=self.url, region_name=self.region, **settings)
+        client = SESSION.client(service, endpoint_url=self.url, region_name=self.region, **settings)
+        check_client(client)
+        return client
 
     def role(self, *statements: dict[str, Any]) -> dict[str, str]:
         """A client's credentials as a new role that has these policy statements and no others."""

@@ -12,7 +12,7 @@ Usage: `python -P serving.py`; it listens on `SAGEMAKER_BIND_TO_PORT` once the m
 
 Each may take one argument more, the context, and each has a default but `transform_fn`. An exception answers with its
 `status_code` attribute, 500 without one. Calls are made one at a time, as by one worker of the image's model server.
-`code/requirements.txt` is not installed: the process runs in the environment that started it.
+`code/requirements.txt` is installed before this starts (see requirements.py).
 
 The contract is that of https://github.com/aws/sagemaker-pytorch-inference-toolkit. Standard library only, and torch or
 NumPy only where a default needs them: nothing here adds to the seconds that importing torch takes.
@@ -25,14 +25,15 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from inspect import signature
 from pathlib import Path
 from socketserver import ThreadingTCPServer
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
+PLAIN = {"Content-Type": "text/plain"}
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
 NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
 
@@ -45,6 +46,43 @@ class RequestError(Exception):
     def __init__(self, status_code: int, message: str) -> None:
         super().__init__(message)
         self.status_code = status_code
+
+
+class Context:
+    """What the functions are told of the one request in progress, and tell of its answer, as by the image's server.
+
+    There a batch holds several requests, so its methods take the number of one; here it is always 0.
+    """
+
+    def __init__(self, model_dir: str) -> None:
+        self.system_properties = {"model_dir": model_dir}
+        self.begin({})
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """Another request."""
+        self._request = {name.lower(): value for name, value in headers.items()}
+        self.status = 200
+        self.response: dict[str, str] = {}
+
+    def get_request_header(self, idx: int, key: str) -> str | None:
+        """A header of the request, or None."""
+        return self._request.get(key.lower())
+
+    def get_all_request_header(self, idx: int) -> dict[str, str]:
+        """All headers of the request, their names in lower case."""
+        return dict(self._request)
+
+    def set_response_header(self, idx: int, key: str, value: str) -> None:
+        """Give the answer a header."""
+        self.response[key] = value
+
+    def set_response_content_type(self, idx: int, value: str) -> None:
+        """Give the answer another type than the one that output_fn returns."""
+        self.response["Content-Type"] = value
+
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
+        """Give the answer a status."""
+        self.status = code
 
 
 def default_model_fn(model_dir: str) -> Any:
@@ -109,7 +147,7 @@ def user_module(code: Path, program: str) -> ModuleType | None:
     return importlib.import_module(path.stem) if path.exists() else None
 
 
-def with_context(function: Callable[..., Any], arguments: int, context: SimpleNamespace) -> Callable[..., Any]:
+def with_context(function: Callable[..., Any], arguments: int, context: Context) -> Callable[..., Any]:
     """`function`, given the context too where it takes one argument more. TypeError where it takes another number."""
     takes = len(signature(function).parameters)
     if takes == arguments + 1:
@@ -119,11 +157,14 @@ def with_context(function: Callable[..., Any], arguments: int, context: SimpleNa
     return function
 
 
-def load(base: Path, program: str) -> Transform:
-    """Load the model; the answer turns a request's body, content type and accept into a response and its type."""
+def load(base: Path, program: str) -> tuple[Transform, Context]:
+    """Load the model. Returns what turns a request's body, content type and accept into a response and its type.
+
+    With it goes the context that the user's functions see.
+    """
     model_dir = base / "model"
     module = user_module(model_dir / "code", program)
-    context = SimpleNamespace(system_properties={"model_dir": str(model_dir)})
+    context = Context(str(model_dir))
     own = {name: getattr(module, name, None) for name in NAMES}
     if own["transform_fn"] and (own["input_fn"] or own["predict_fn"] or own["output_fn"]):
         raise ValueError(f"{program} defines transform_fn, so it must not define input_fn, predict_fn or output_fn")
@@ -145,7 +186,7 @@ def load(base: Path, program: str) -> Transform:
         content, content_type = result if isinstance(result, tuple) else (result, accept)
         return content.encode() if isinstance(content, str) else bytes(content), content_type
 
-    return transform
+    return transform, context
 
 
 class InferenceServer(ThreadingTCPServer):
@@ -155,9 +196,10 @@ class InferenceServer(ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, transform: Transform) -> None:
+    def __init__(self, port: int, transform: Transform, context: Context) -> None:
         super().__init__(("127.0.0.1", port), InferenceHandler)
         self.transform = transform
+        self.context = context
         self.worker = threading.Lock()
 
 
@@ -171,33 +213,36 @@ class InferenceHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The health check: the model is loaded, so all is well."""
-        self._answer(200 if self.path == "/ping" else 404, b"", "text/plain")
+        self._answer(200 if self.path == "/ping" else 404, b"", PLAIN)
 
     def do_POST(self) -> None:
         """One invocation."""
         body = bytearray(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         if self.path != "/invocations":
-            self._answer(404, b"", "text/plain")
+            self._answer(404, b"", PLAIN)
             return
         content_type = self.headers.get_content_type() if self.headers.get("Content-Type") else JSON
         accept = self.headers.get("Accept", "*/*")
         try:
             with self.server.worker:
+                context = self.server.context
+                context.begin(dict(self.headers))
                 content, answer_type = self.server.transform(body, content_type, JSON if accept == "*/*" else accept)
-            status = 200
+                status, headers = context.status, {"Content-Type": answer_type} | context.response
         except Exception as error:  # the edge: whatever the user's code raises is an answer
             trace = traceback.format_exc()
             sys.stderr.write(trace)
-            status, answer_type = getattr(error, "status_code", 500), "text/plain"
+            status, headers = getattr(error, "status_code", 500), PLAIN
             content = f"{error}\n{trace}".encode()
-        self._answer(status, content, answer_type)
+        self._answer(status, content, headers)
 
     def log_request(self, *_: Any) -> None:
         """Nothing: the log is the user's code's."""
 
-    def _answer(self, status: int, content: bytes, content_type: str) -> None:
+    def _answer(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", content_type)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -206,8 +251,8 @@ class InferenceHandler(BaseHTTPRequestHandler):
 def main() -> None:
     """Load the model, then serve until killed."""
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
-    transform = load(base, os.environ.get("SAGEMAKER_PROGRAM", "inference.py"))
-    InferenceServer(int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")), transform).serve_forever()
+    transform, context = load(base, os.environ.get("SAGEMAKER_PROGRAM", "inference.py"))
+    InferenceServer(int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")), transform, context).serve_forever()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from localaws.jobs.environment import cpu_count
+from localaws.jobs.limits import threads
 
 _OWN = ("sagemaker_", "_tuning_")  # hyperparameters for the toolkit and the tuner, not for the script
 _MASTER_PORT = "7777"
@@ -53,11 +53,11 @@ def resource_config(hosts: Sequence[str], current: str, instance_type: str) -> d
     }
 
 
-def input_data_config(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """/opt/ml/input/config/inputdataconfig.json."""
+def input_data_config(channels: Sequence[Mapping[str, Any]], mode: str = "File") -> dict[str, Any]:
+    """/opt/ml/input/config/inputdataconfig.json. `mode`: of the channels that name none."""
     return {
         channel["ChannelName"]: {
-            "TrainingInputMode": "File",
+            "TrainingInputMode": channel.get("InputMode", mode),
             "S3DistributionType": channel["DataSource"]["S3DataSource"].get(
                 "S3DataDistributionType", "FullyReplicated"
             ),
@@ -144,7 +144,7 @@ def _facts(host: Host) -> dict[str, Any]:
         "module_dir": host.hyperparameters.get("sagemaker_submit_directory", "/opt/ml/code"),
         "module_name": PurePosixPath(program).stem if program.endswith(".py") else program,
         "network_interface_name": config["network_interface_name"],
-        "num_cpus": cpu_count(),
+        "num_cpus": threads(),
         "num_gpus": 0,
         "num_neurons": 0,
         "output_data_dir": "/opt/ml/output/data",

@@ -1,13 +1,15 @@
 """What a container of a PyTorch deep learning image finds around it. It runs on this server's own Python."""
 
-import os
 import re
 import sys
 from pathlib import Path
 
 from localaws.cloud import Cloud, Credentials
+from localaws.containers import python
+from localaws.jobs.limits import threads
 from localaws.jobs.workspace import Workspace
 
+_PYTHON = "/opt/ml/environment"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -22,21 +24,17 @@ def image_problem(image: str) -> str | None:
     )
 
 
-def cpu_count() -> int:
-    """The cores this server may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def container_environment(cloud: Cloud, credentials: Credentials, workspace: Workspace, share: int) -> dict[str, str]:
-    """The variables of a container that shares this machine's cores with `share` - 1 others like it.
+    """The variables of a container that shares the cores for a job with `share` - 1 others like it.
 
     Nothing of this server's own environment is in it.
     """
+    python.lay_out(workspace.real(_PYTHON))
     return {
-        "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",
+        "PATH": f"{workspace.seen(_PYTHON)}/bin:{Path(sys.executable).parent}:{_SYSTEM_PATH}",
         "HOME": str(workspace.directory / "home"),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": str(max(1, cpu_count() // share)),
+        "OMP_NUM_THREADS": str(max(1, threads() // share)),
         **cloud.environment(credentials),
     }

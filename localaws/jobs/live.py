@@ -79,13 +79,20 @@ class Run:
         self.stopping = False
         self.closed = False  # its outcome is in its record
         self.abandoned = False
+        self._halt = threading.Event()
         self._events: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._processes: list[Process] = []
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raise AbandonedError or StoppedError as soon as it is time to."""
+        self._halt.wait(seconds)
+        self.check()
 
     def stop(self) -> None:
         """Ask the job to stop; its containers get SIGTERM, and SIGKILL after 120 s."""
         self.stopping = True
         self._events.put(None)
+        self._halt.set()
 
     def abandon(self) -> None:
         """Kill its containers at once; the job ends as AbandonedError."""
@@ -95,6 +102,7 @@ class Run:
         for process in processes:
             process.kill()
         self._events.put(None)
+        self._halt.set()
 
     def check(self) -> None:
         """Raise AbandonedError or StoppedError when it is time to."""
@@ -104,8 +112,14 @@ class Run:
             raise StoppedError
 
     def containers(self, containers: Sequence[Container], seconds: float) -> Ending:
-        """Run containers to their end, all of them: the first one to fail takes the others with it."""
+        """Run containers to their end, all of them: the first one to fail takes the others with it.
+
+        They are stopped when `seconds` are over (Cause.OVERTIME).
+        """
         deadline = time.monotonic() + seconds
+        self._processes, self._events = [], queue.SimpleQueue()
+        if self.stopping:
+            self._events.put(None)
         tails: list[deque[str]] = [deque(maxlen=20) for _ in containers]
         watchers = []
         try:

@@ -34,9 +34,17 @@ class Process:
 
     @classmethod
     def start(
-        cls, workspace: Workspace, command: Sequence[str], environment: Mapping[str, str], cwd: str = ROOT
+        cls,
+        workspace: Workspace,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: str = ROOT,
+        stderr: int = subprocess.STDOUT,
     ) -> "Process":
-        """Start `command` in the workspace with exactly this environment. OSError when it cannot be."""
+        """Start `command` in the workspace with exactly this environment. OSError when it cannot be.
+
+        `stderr`: the file descriptor that standard error goes to, if not with the output.
+        """
         stdin, lifeline = os.pipe()
         output, stdout = os.pipe()
         try:
@@ -46,7 +54,7 @@ class Process:
                 cwd=workspace.directory,
                 stdin=stdin,
                 stdout=stdout,
-                stderr=subprocess.STDOUT,
+                stderr=stderr,
                 start_new_session=True,
             )
         except OSError:
@@ -63,14 +71,26 @@ class Process:
         """The first process, which also names the group."""
         return self._popen.pid
 
-    def wait(self, timeout: float | None = None) -> int | None:
-        """The exit code (negative: the signal that killed it), or None when it still runs after `timeout` seconds."""
+    def wait(self, timeout: float | None = None, *, bury: bool = True) -> int | None:
+        """The exit code (negative: the signal that killed it), or None when it still runs after `timeout` seconds.
+
+        `bury=False` leaves what the first process left behind alone; it ends with `kill`, or this server.
+        """
         try:
             code = self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
-        self._bury()
+        if bury:
+            self._bury()
         return code
+
+    def left_behind(self) -> bool:
+        """Whether others than the first process, which has ended, go on in the group."""
+        members = []
+        for pid in psutil.pids():
+            with contextlib.suppress(ProcessLookupError):
+                members.append(os.getpgid(pid) == self.pid)
+        return sum(members) > 1  # one is the watcher of the lifeline
 
     def stop(self, grace: float = GRACE_SECONDS) -> int:
         """SIGTERM to the group, SIGKILL after `grace` seconds to it and all it started; returns the exit code."""

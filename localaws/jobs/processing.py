@@ -11,6 +11,7 @@ from localaws.jobs.clients import client
 from localaws.jobs.environment import container_environment, image_problem
 from localaws.jobs.live import Cause, Container, Ending, JobError, Run
 from localaws.jobs.logs import LogStream
+from localaws.jobs.mirror import Mirror, meanwhile, send_all, send_settled
 from localaws.jobs.workspace import Workspace, beginning
 from localaws.store import Document
 
@@ -43,7 +44,15 @@ class ProcessingJob:
             self._container(document, workspace, hosts, host) for workspace, host in zip(workspaces, hosts, strict=True)
         ]
         run.check()
-        ending = run.containers(containers, document["StoppingCondition"]["MaxRuntimeInSeconds"])
+        mirrors = _mirrors(bucket, document, workspaces)
+        with meanwhile(lambda: send_settled(mirrors)):
+            ending = run.containers(containers, document["StoppingCondition"]["MaxRuntimeInSeconds"])
+        try:
+            send_all(mirrors)
+            if ending.cause is Cause.EXIT and not ending.code and not run.stopping:
+                _take_out(bucket, document, workspaces)
+        except s3.TransferError as error:
+            raise JobError(f"ClientError: Output upload failed: {error}") from error
         message = _exit_message(workspaces[ending.host])
         if ending.cause is Cause.OVERTIME:
             reason = "ClientError: Processing job runtime exceeded MaxRuntimeInSeconds provided"
@@ -53,7 +62,6 @@ class ProcessingJob:
         elif ending.code:
             self._finish(run, "Failed", FailureReason=_reason(ending), **message)
         else:
-            _take_out(bucket, document, workspaces)
             self._finish(run, "Completed", **message)
 
     def failed(self, run: Run, reason: str) -> None:
@@ -107,23 +115,29 @@ def _bring_in(bucket: Any, document: Document, workspace: Workspace, shard: tupl
     for given in document.get("ProcessingInputs", ()):
         source = given["S3Input"]
         target = workspace.real(source["LocalPath"])
-        part = shard if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
-        download = s3.download_manifest if source["S3DataType"] == "ManifestFile" else s3.download_prefix
         try:
-            download(bucket, source["S3Uri"], target, part, run.check)
+            s3.download(bucket, source, target, shard, run.check)
         except s3.TransferError as error:
             raise JobError(f"ClientError: Input {given['InputName']}: download failed: {error}") from error
     for output in _outputs(document):
         workspace.real(output["LocalPath"]).mkdir(parents=True, exist_ok=True)
 
 
+def _mirrors(bucket: Any, document: Document, workspaces: Sequence[Workspace]) -> list[Mirror]:
+    """The outputs that are stored while the job runs."""
+    continuous = [output for output in _outputs(document) if output.get("S3UploadMode") == "Continuous"]
+    return [
+        Mirror(bucket, workspace.real(output["LocalPath"]), output["S3Uri"])
+        for output in continuous
+        for workspace in workspaces
+    ]
+
+
 def _take_out(bucket: Any, document: Document, workspaces: Sequence[Workspace]) -> None:
     for output in _outputs(document):
-        for workspace in workspaces:
-            try:
+        if output.get("S3UploadMode") != "Continuous":
+            for workspace in workspaces:
                 s3.upload_directory(bucket, workspace.real(output["LocalPath"]), output["S3Uri"])
-            except s3.TransferError as error:
-                raise JobError(f"ClientError: Output upload failed: {error}") from error
 
 
 def _outputs(document: Document) -> list[dict[str, str]]:

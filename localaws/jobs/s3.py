@@ -4,7 +4,7 @@ import json
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,34 +30,27 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def download_prefix(
-    s3: Any, uri: str, target: Path, shard: tuple[int, int] = (0, 1), check: Check = lambda: None
-) -> None:
-    """Everything under an S3 prefix into a directory; `shard` (i, n) takes every n-th object from the i-th on.
+def objects(s3: Any, uri: str, kind: str) -> tuple[str, list[tuple[str, str]]]:
+    """The bucket and the objects, (key, name), that an S3Uri of the S3DataType `kind` means.
 
-    A prefix that ends inside a name keeps that name: `s3://b/tr` brings `train/a` as `train/a`, as SageMaker does.
-    TransferError when there is nothing, or not the right to see it.
+    `S3Prefix`: the name is the rest of the key. A prefix that ends inside a name keeps that name: `s3://b/tr` brings
+    `train/a` as `train/a`, as SageMaker does. `ManifestFile`, `[{"prefix": "s3://.."}, "a/b.jpg", ...]`: the name is
+    what stands there. TransferError when there is nothing, or not the right to see it.
     """
+    return _of_manifest(s3, uri) if kind == "ManifestFile" else _of_prefix(s3, uri)
+
+
+def _of_prefix(s3: Any, uri: str) -> tuple[str, list[tuple[str, str]]]:
     bucket, prefix = split_uri(uri)
-    keys = list(_keys(s3, uri))
+    keys = list(keys_of(s3, uri))
     if not keys:
         raise TransferError(f'No S3 objects found under S3 URL "{uri}". Please ensure that objects exist under it.')
     parent = prefix if prefix.endswith("/") or any(key.startswith(f"{prefix}/") for key in keys) else _parent(prefix)
-    index, count = shard
-    named = ((key, key.removeprefix(parent).lstrip("/")) for key in keys[index::count])
-    _download(s3, bucket, ((key, name) for key, name in named if name), target, check)
+    named = ((key, key.removeprefix(parent).lstrip("/")) for key in keys)
+    return bucket, [(key, name) for key, name in named if name]
 
 
-def restore(s3: Any, uri: str, target: Path) -> None:
-    """What an earlier job left under a prefix, which may be nothing."""
-    if next(_keys(s3, uri), None) is not None:
-        download_prefix(s3, uri, target)
-
-
-def download_manifest(
-    s3: Any, uri: str, target: Path, shard: tuple[int, int] = (0, 1), check: Check = lambda: None
-) -> None:
-    """The objects of a SageMaker ManifestFile, `[{"prefix": "s3://..."}, "a/b.jpg", ...]`, each at `target`/a/b.jpg."""
+def _of_manifest(s3: Any, uri: str) -> tuple[str, list[tuple[str, str]]]:
     try:
         first, *names = json.loads(read(s3, uri))
         prefix: str = first["prefix"]
@@ -66,8 +59,61 @@ def download_manifest(
     except (ValueError, TypeError, KeyError):
         raise TransferError(f'{uri} is not a manifest: [{{"prefix": "s3://..."}}, "key", ...]') from None
     bucket, start = split_uri(prefix)
+    return bucket, [(start + name, name) for name in names]
+
+
+def download_prefix(s3: Any, uri: str, target: Path) -> None:
+    """Everything under an S3 prefix into a directory."""
+    _download(s3, *objects(s3, uri, "S3Prefix"), target, lambda: None)
+
+
+def augmented_manifest(s3: Any, source: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of an augmented manifest, JSON objects such as `{"source-ref": "s3://b/a/b.jpg", "class": 3}`.
+
+    Each with the source's AttributeNames and in their order, or with all it has where the source gives none.
+    """
+    uri, names = source["S3Uri"], source.get("AttributeNames")
+    try:
+        lines = [json.loads(line) for line in read(s3, uri).splitlines() if line.strip()]
+        kept = [{name: line[name] for name in names or line} for line in lines]
+        for reference in _references(kept):
+            split_uri(reference)
+    except KeyError as error:
+        raise TransferError(f"{uri}: a line has no attribute {error}") from None
+    except (ValueError, TypeError, AttributeError):
+        raise TransferError(f'{uri} is not an augmented manifest: {{"source-ref": "s3://..", ..}} in a line') from None
+    return kept
+
+
+def _references(lines: Iterable[dict[str, Any]]) -> set[str]:
+    return {value for line in lines for name, value in line.items() if name.endswith("-ref")}
+
+
+def _download_augmented_manifest(
+    s3: Any, source: Mapping[str, Any], target: Path, shard: tuple[int, int], check: Check
+) -> None:
+    """The manifest under its own name, and each object that it refers to under its key (`target`/a/b.jpg)."""
     index, count = shard
-    _download(s3, bucket, ((start + name, name) for name in names[index::count]), target, check)
+    lines = augmented_manifest(s3, source)[index::count]
+    places = sorted(split_uri(reference) for reference in _references(lines))
+    for bucket in {bucket for bucket, _ in places}:
+        _download(s3, bucket, ((key, key) for of, key in places if of == bucket), target, check)
+    target.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (target / PurePosixPath(source["S3Uri"]).name).write_text(text)
+
+
+def download(s3: Any, source: Mapping[str, Any], target: Path, shard: tuple[int, int], check: Check) -> None:
+    """What an S3DataSource names into a directory.
+
+    Where it says ShardedByS3Key, `shard` (i, n) takes every n-th object from the i-th on. `check` comes before each.
+    """
+    index, count = shard if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
+    if source["S3DataType"] == "AugmentedManifestFile":
+        _download_augmented_manifest(s3, source, target, (index, count), check)
+    else:
+        bucket, named = objects(s3, source["S3Uri"], source["S3DataType"])
+        _download(s3, bucket, named[index::count], target, check)
 
 
 def read(s3: Any, uri: str) -> bytes:
@@ -78,6 +124,15 @@ def read(s3: Any, uri: str) -> bytes:
     except (BotoCoreError, ClientError) as error:
         raise TransferError(f"{uri}: {error}") from error
     return content
+
+
+def chunks(s3: Any, uri: str) -> Iterator[bytes]:
+    """An object's content, bit by bit."""
+    bucket, key = split_uri(uri)
+    try:
+        yield from s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK_BYTES)
+    except (BotoCoreError, ClientError) as error:
+        raise TransferError(f"{uri}: {error}") from error
 
 
 def download_file(s3: Any, uri: str, target: Path) -> None:
@@ -100,15 +155,14 @@ def upload_file(s3: Any, source: Path, uri: str) -> None:
         raise TransferError(f"{uri}: {error}") from error
 
 
-def upload_directory(s3: Any, source: Path, uri: str, check: Check = lambda: None) -> None:
+def upload_directory(s3: Any, source: Path, uri: str) -> None:
     """Every file below a directory, under its own path, to an S3 prefix."""
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    upload_files(s3, source, [path for path in sorted(source.rglob("*")) if path.is_file()], uri)
 
-    def upload(path: Path) -> None:
-        check()
-        upload_file(s3, path, f"{uri.rstrip('/')}/{path.relative_to(source)}")
 
-    _in_parallel(upload, files)
+def upload_files(s3: Any, source: Path, files: Iterable[Path], uri: str) -> None:
+    """Files below a directory, each under its own path, to an S3 prefix."""
+    _in_parallel(lambda path: upload_file(s3, path, f"{uri.rstrip('/')}/{path.relative_to(source)}"), files)
 
 
 def upload_tar(s3: Any, sources: Iterable[Path], uri: str) -> None:
@@ -131,7 +185,8 @@ def unpack_tar(archive: Path, target: Path) -> None:
         raise TransferError(f"not a tar.gz archive that can be unpacked: {error}") from error
 
 
-def _keys(s3: Any, uri: str) -> Iterator[str]:
+def keys_of(s3: Any, uri: str) -> Iterator[str]:
+    """The keys under a prefix, in their order."""
     bucket, prefix = split_uri(uri)
     try:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):

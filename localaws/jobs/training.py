@@ -1,27 +1,34 @@
 """One training job, from Starting to its end: the channels in, a container per instance, the model out."""
 
 import contextlib
+import functools
 import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from localaws.cloud import Cloud, Credentials, now
 from localaws.containers import requirements, training
 from localaws.errors import AwsError
-from localaws.jobs import live, s3
-from localaws.jobs.clients import client
+from localaws.jobs import live, s3, spot
+from localaws.jobs.clients import client, root_client
 from localaws.jobs.environment import container_environment, image_problem
 from localaws.jobs.live import REASON_LENGTH, Cause, Container, Ending, JobError, Run
 from localaws.jobs.logs import LogStream
 from localaws.jobs.metrics import Metrics, OnValue
+from localaws.jobs.mirror import Mirror, meanwhile, send_all, send_settled
+from localaws.jobs.pipe import Pipe, feeding
 from localaws.jobs.workspace import Workspace, beginning, is_inside
 from localaws.store import Document
 
 KIND = "training-job"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+NAMESPACE = "/aws/sagemaker/TrainingJobs"  # of its metrics in CloudWatch
+RAN = "Training job runtime exceeded MaxRuntimeInSeconds provided"
+WAITED = "Training job exceeded MaxWaitTimeInSeconds provided"
 FINAL = ("Completed", "Failed", "Stopped")
 _INSTANCE_DIRECTORIES = ("input/config", "input/data", "model", "code", "output/data", "checkpoints")
 
@@ -38,8 +45,9 @@ def advance(cloud: Cloud, name: str, status: str, secondary: str, message: str, 
         transitions[-1]["EndTime"] = moment
         members["TrainingEndTime"] = moment
         if start := document.get("TrainingStartTime"):
-            seconds = math.ceil(moment - start)
-            members |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+            seconds = max(1, math.ceil(moment - start))
+            members["TrainingTimeInSeconds"] = seconds
+            members["BillableTimeInSeconds"] = spot.billable_seconds(document, seconds)
     return cloud.store.update(
         KIND,
         name,
@@ -72,11 +80,14 @@ def start(
             {"Status": "Starting", "StartTime": moment, "StatusMessage": "Starting the training job"}
         ],
         "OutputDataConfig": output,
+        "ModelArtifacts": {"S3ModelArtifacts": _artifacts(output, name)},
         "ResourceConfig": resources,
         "CreationTime": moment,
         "LastModifiedTime": moment,
-        "StoppingCondition": {"MaxRuntimeInSeconds": 86400, **definition.get("StoppingCondition", {})},
+        "StoppingCondition": {"MaxRuntimeInSeconds": spot.MAX_RUNTIME, **definition.get("StoppingCondition", {})},
     }
+    profiler = definition.get("ProfilerConfig")
+    document["ProfilingStatus"] = "Enabled" if profiler and not profiler.get("DisableProfiler") else "Disabled"
     for flag in ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"):
         document.setdefault(flag, False)
     if not cloud.store.add(KIND, name, document):
@@ -117,19 +128,73 @@ class TrainingJob:
         if problem := image_problem(document["AlgorithmSpecification"]["TrainingImage"]):
             raise JobError(f"ClientError: {problem}")
         bucket = client(self._cloud, "s3", self._credentials)
+        metrics = Metrics(document["AlgorithmSpecification"].get("MetricDefinitions", ()), self._on_value)
+        seconds, instances = document["StoppingCondition"]["MaxRuntimeInSeconds"], spot.Spot.of(document)
+        attempt = self._attempt(run, bucket, document, metrics, min(seconds, instances.after), instances.deadline)
+        if instances.after < seconds and attempt.ending.cause is Cause.OVERTIME and not attempt.waited:
+            if not self._interrupt(run, attempt, instances):
+                return
+            rest = seconds - instances.after
+            attempt = self._attempt(run, bucket, document, metrics, rest, instances.deadline)
+        self._settle(run, bucket, document, attempt)
+
+    def _attempt(
+        self, run: Run, bucket: Any, document: Document, metrics: Metrics, seconds: float, deadline: float
+    ) -> "Attempt":
+        """Run the containers, with fresh directories, until they end or the time is over."""
         hosts = [f"algo-{number}" for number in range(1, document["ResourceConfig"]["InstanceCount"] + 1)]
         workspaces = [Workspace(self._cloud.directory("jobs", KIND, self._name, host), hosts=hosts) for host in hosts]
-        for number, workspace in enumerate(workspaces):
-            self._bring_in(bucket, document, workspace, (number, len(hosts)), run)
-        metrics = Metrics(document["AlgorithmSpecification"].get("MetricDefinitions", ()), self._on_value)
+        mirrors = _checkpoints(bucket, document, workspaces)
+        try:
+            pipes = [
+                pipe
+                for number, workspace in enumerate(workspaces)
+                for pipe in _bring_in(bucket, document, workspace, (number, len(hosts)), run)
+            ]
+            for mirror in mirrors:
+                mirror.restore()
+        except s3.TransferError as error:
+            raise JobError(f"ClientError: Data download failed: {error}") from error
         containers = [
             self._container(bucket, document, workspace, hosts, number, metrics)
             for number, workspace in enumerate(workspaces)
         ]
+        dimensions = [{"Name": "TrainingJobName", "Value": self._name}]
+        publish = functools.partial(metrics.publish, root_client(self._cloud, "cloudwatch"), NAMESPACE, dimensions)
+
+        def report() -> None:
+            publish()
+            send_settled(mirrors)
+
         self._begin(run, "Training", "Training image download completed. Training in progress.")
-        ending = run.containers(containers, document["StoppingCondition"]["MaxRuntimeInSeconds"])
+        left = deadline - now()
+        try:
+            with meanwhile(report), feeding(pipes):
+                ending = run.containers(containers, min(seconds, left))
+        except s3.TransferError as error:
+            raise JobError(f"ClientError: Data download failed: {error}") from error
+        publish()
         self._cloud.store.update(KIND, self._name, FinalMetricDataList=metrics.final())
-        self._settle(run, bucket, document, workspaces, ending, containers)
+        return Attempt(workspaces, containers, mirrors, ending, waited=left < seconds)
+
+    def _interrupt(self, run: Run, attempt: "Attempt", instances: spot.Spot) -> bool:
+        """The Spot instances are gone; what they left as checkpoints is all that the next ones find.
+
+        False when there are no next ones in time, and the job has ended.
+        """
+        try:
+            send_all(attempt.mirrors)
+        except s3.TransferError as error:
+            raise JobError(f"ClientError: Checkpoint upload failed: {error}") from error
+        self._begin(run, "Interrupted", "Training job interrupted: its Spot instances were taken back")
+        left = instances.deadline - now()
+        run.pause(min(instances.gone, left))
+        if instances.gone > left:
+            self._finish(run, "Stopped", "MaxWaitTimeExceeded", WAITED)
+            return False
+        self._begin(run, "Starting", "Starting the training job on new Spot instances")
+        self._begin(run, "Downloading", "Downloading input data")
+        return True
 
     def _begin(self, run: Run, secondary: str, message: str, **members: Any) -> Document:
         with run.lock:
@@ -149,23 +214,6 @@ class TrainingJob:
         """Record that the job was stopped before its containers ran."""
         self._finish(run, "Stopped", "Stopped", "Training job stopped")
 
-    def _bring_in(
-        self, bucket: Any, document: Document, workspace: Workspace, shard: tuple[int, int], run: Run
-    ) -> None:
-        for directory in _INSTANCE_DIRECTORIES:
-            workspace.real(f"/opt/ml/{directory}").mkdir(parents=True, exist_ok=True)
-        for channel in document.get("InputDataConfig", ()):
-            source = channel["DataSource"]["S3DataSource"]
-            target = workspace.real(f"/opt/ml/input/data/{channel['ChannelName']}")
-            part = shard if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
-            download = s3.download_manifest if source["S3DataType"] == "ManifestFile" else s3.download_prefix
-            try:
-                download(bucket, source["S3Uri"], target, part, run.check)
-            except s3.TransferError as error:
-                raise JobError(f"ClientError: Data download failed: {error}") from error
-        if checkpoints := document.get("CheckpointConfig"):
-            s3.restore(bucket, checkpoints["S3Uri"], self._checkpoints(document, workspace))
-
     def _container(
         self,
         bucket: Any,
@@ -181,7 +229,9 @@ class TrainingJob:
             self._cloud.region,
             training.decoded(document.get("HyperParameters", {})),
             training.resource_config(hosts, hosts[number], document["ResourceConfig"]["InstanceType"]),
-            training.input_data_config(document.get("InputDataConfig", ())),
+            training.input_data_config(
+                document.get("InputDataConfig", ()), document["AlgorithmSpecification"]["TrainingInputMode"]
+            ),
         )
         _write_configuration(workspace, document, host)
         environment = container_environment(self._cloud, self._credentials, workspace, self._share * len(hosts))
@@ -216,67 +266,88 @@ class TrainingJob:
         except s3.TransferError as error:
             raise JobError(f"AlgorithmError: sagemaker_submit_directory {source}: {error}") from error
         program = str(host.hyperparameters["sagemaker_program"])
-        if not (code / program).is_file():
+        if not is_inside(f"/opt/ml/code/{program}", "/opt/ml/code") or not (code / program).is_file():
             raise JobError(f"AlgorithmError: The entry point {program} is not in {source}")
         environment |= training.user_environment(host)
         return requirements.with_requirements(
-            training.user_command(host),
-            environment,
-            code / "requirements.txt",
-            "/opt/ml/code/requirements.txt",
-            "/opt/ml/environment",
+            training.user_command(host), code / "requirements.txt", "/opt/ml/code/requirements.txt"
         )
 
-    def _settle(
-        self,
-        run: Run,
-        bucket: Any,
-        document: Document,
-        workspaces: Sequence[Workspace],
-        ending: Ending,
-        containers: Sequence[Container],
-    ) -> None:
+    def _settle(self, run: Run, bucket: Any, document: Document, attempt: "Attempt") -> None:
         """Take out what the containers left, and end the job by how they ended."""
+        ending = attempt.ending
         stopping = ending.cause is not Cause.EXIT
         with run.lock:
             status = "Stopping" if stopping or run.stopping else "InProgress"
             advance(self._cloud, self._name, status, "Uploading", "Uploading generated training model")
         if ending.code and not stopping:
             with contextlib.suppress(JobError):  # what made it fail is the better reason
-                self._take_out(bucket, document, workspaces, with_model=False)
-            raise JobError(_failure(workspaces[ending.host], containers[ending.host].command, ending))
-        members = self._take_out(bucket, document, workspaces, with_model=True)
+                self._take_out(bucket, document, attempt, with_model=False)
+            raise JobError(_failure(attempt.workspaces[ending.host], attempt.containers[ending.host].command, ending))
+        self._take_out(bucket, document, attempt, with_model=True)
         if ending.cause is Cause.OVERTIME:
-            reason = "Training job runtime exceeded MaxRuntimeInSeconds provided"
-            self._finish(run, "Stopped", "MaxRuntimeExceeded", reason, **members)
+            limit = ("MaxWaitTimeExceeded", WAITED) if attempt.waited else ("MaxRuntimeExceeded", RAN)
+            self._finish(run, "Stopped", *limit)
         elif ending.cause is Cause.STOP or run.stopping:
-            self._finish(run, "Stopped", "Stopped", "Training job stopped", **members)
+            self._finish(run, "Stopped", "Stopped", "Training job stopped")
         else:
-            self._finish(run, "Completed", "Completed", "Training job completed", **members)
+            self._finish(run, "Completed", "Completed", "Training job completed")
 
-    def _take_out(
-        self, bucket: Any, document: Document, workspaces: Sequence[Workspace], with_model: bool
-    ) -> dict[str, Any]:
-        output = f"{document['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self._name}/output"
+    def _take_out(self, bucket: Any, document: Document, attempt: "Attempt", with_model: bool) -> None:
+        output = _output(document["OutputDataConfig"], self._name)
         loose = document["OutputDataConfig"].get("CompressionType") == "NONE"
-        data = [workspace.real("/opt/ml/output/data") for workspace in workspaces]
-        models = [workspace.real("/opt/ml/model") for workspace in workspaces]
+        data = _directories(attempt.workspaces, "/opt/ml/output/data")
+        models = _directories(attempt.workspaces, "/opt/ml/model")
         try:
-            if checkpoints := document.get("CheckpointConfig"):
-                for workspace in workspaces:
-                    s3.upload_directory(bucket, self._checkpoints(document, workspace), checkpoints["S3Uri"])
+            send_all(attempt.mirrors)
             if any(any(directory.iterdir()) for directory in data):
                 _upload(bucket, data, f"{output}/data" if loose else f"{output}/output.tar.gz", loose)
-            if not with_model:
-                return {}
-            artifacts = f"{output}/model/" if loose else f"{output}/model.tar.gz"
-            _upload(bucket, models, artifacts, loose)
+            if with_model:
+                _upload(bucket, models, document["ModelArtifacts"]["S3ModelArtifacts"], loose)
         except s3.TransferError as error:
             raise JobError(f"ClientError: Artifact upload failed: {error}") from error
-        return {"ModelArtifacts": {"S3ModelArtifacts": artifacts}}
 
-    def _checkpoints(self, document: Document, workspace: Workspace) -> Path:
-        return workspace.real(document["CheckpointConfig"].get("LocalPath", "/opt/ml/checkpoints"))
+
+@dataclass(frozen=True)
+class Attempt:
+    """One time that a job's containers ran: once, or once more when its Spot instances were taken back."""
+
+    workspaces: Sequence[Workspace]
+    containers: Sequence[Container]
+    mirrors: Sequence[Mirror]
+    ending: Ending
+    waited: bool  # whether the time that an OVERTIME was over is MaxWaitTimeInSeconds
+
+
+def _bring_in(bucket: Any, document: Document, workspace: Workspace, shard: tuple[int, int], run: Run) -> list[Pipe]:
+    """The channels: what can be downloaded there, and the pipes for the others."""
+    for directory in _INSTANCE_DIRECTORIES:
+        workspace.real(f"/opt/ml/{directory}").mkdir(parents=True, exist_ok=True)
+    pipes = []
+    for channel in document.get("InputDataConfig", ()):
+        target = workspace.real(f"/opt/ml/input/data/{channel['ChannelName']}")
+        if channel.get("InputMode", document["AlgorithmSpecification"]["TrainingInputMode"]) == "Pipe":
+            pipes.append(Pipe(bucket, channel, target, shard))
+        else:
+            s3.download(bucket, channel["DataSource"]["S3DataSource"], target, shard, run.check)
+    return pipes
+
+
+def _checkpoints(bucket: Any, document: Document, workspaces: Sequence[Workspace]) -> list[Mirror]:
+    config = document.get("CheckpointConfig")
+    if not config:
+        return []
+    place = config.get("LocalPath", "/opt/ml/checkpoints")
+    return [Mirror(bucket, workspace.real(place), config["S3Uri"]) for workspace in workspaces]
+
+
+def _output(config: Mapping[str, str], name: str) -> str:
+    return f"{config['S3OutputPath'].rstrip('/')}/{name}/output"
+
+
+def _artifacts(config: Mapping[str, str], name: str) -> str:
+    """Where the model of a job is going to be."""
+    return f"{_output(config, name)}/{'model/' if config.get('CompressionType') == 'NONE' else 'model.tar.gz'}"
 
 
 def _write_configuration(workspace: Workspace, document: Document, host: training.Host) -> None:
@@ -302,6 +373,11 @@ def _unpack_source(bucket: Any, source: str, workspace: Workspace, code: Path) -
             s3.unpack_tar(place, code)
     else:
         raise s3.TransferError("must be s3://bucket/.../sourcedir.tar.gz, or a path under /opt/ml")
+
+
+def _directories(workspaces: Sequence[Workspace], path: str) -> list[Path]:
+    """The containers' directories of that path, as far as their scripts left them there."""
+    return [place for workspace in workspaces if (place := workspace.real(path)).is_dir()]
 
 
 def _upload(bucket: Any, directories: Sequence[Path], uri: str, loose: bool) -> None:

@@ -14,9 +14,11 @@ import functools
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+from localaws.jobs.limits import memory_mb
 
 ROOT = "/opt/ml"
 _UNSHARE = ["unshare", "--mount", "--propagation", "private"]
@@ -31,10 +33,14 @@ Entrance = Callable[["Workspace", str], list[str]]
 
 @dataclass(frozen=True)
 class Workspace:
-    """One container's files, under `directory` (which exists). `hosts` are names it resolves to this machine."""
+    """One container's files, under `directory` (which exists). `hosts` are names it resolves to this machine.
+
+    `opt`: directories that it sees under /opt besides `ml`, by the name they have there.
+    """
 
     directory: Path
     hosts: Sequence[str] = field(default=())
+    opt: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("ml", "opt", "home"):
@@ -48,11 +54,19 @@ class Workspace:
 
     def seen(self, text: str) -> str:
         """`text`, a path or an argument holding one, as the container must be told it."""
-        return text if entrance() else text.replace(ROOT, str(self.directory / "ml"))
+        if not entrance():
+            for name, place in self.mounts().items():
+                text = text.replace(f"/opt/{name}", str(place))
+        return text
+
+    def mounts(self) -> dict[str, Path]:
+        """What it sees of its own under /opt."""
+        return {"ml": self.directory / "ml", **self.opt}
 
     def enter(self, command: Sequence[str], cwd: str = ROOT) -> list[str]:
         """The command that runs `command` in here, with the container's `cwd`; for Process.start."""
-        start = f'cd {shlex.quote(self.seen(cwd))}\n{_FOLLOW_THE_SERVER}\nexec "$@"'
+        limit = f"ulimit -d {memory * 1024}\n" if (memory := memory_mb()) else ""
+        start = f'cd {shlex.quote(self.seen(cwd))}\n{_FOLLOW_THE_SERVER}\n{limit}exec "$@"'
         way_in = entrance() or _stay_outside
         return [*way_in(self, start), "sh", *(self.seen(argument) for argument in command)]
 
@@ -102,14 +116,14 @@ def _with_mounts(workspace: Workspace, script: str) -> str:
     """
     staging = workspace.directory / "opt"
     mounts = [["mount", "-t", "tmpfs", "localaws", str(staging)]]
-    for entry in _neighbours():
+    for entry in _neighbours(workspace):
         place = str(staging / entry.name)
         if entry.is_symlink():
             mounts.append(["ln", "-s", str(entry.readlink()), place])
         else:
             mounts += [["mkdir" if entry.is_dir() else "touch", place], ["mount", "--rbind", str(entry), place]]
-    ml = str(staging / "ml")
-    mounts += [["mkdir", ml], ["mount", "--bind", str(workspace.directory / "ml"), ml]]
+    for name, own in workspace.mounts().items():
+        mounts += [["mkdir", str(staging / name)], ["mount", "--bind", str(own), str(staging / name)]]
     mounts.append(["mount", "--rbind", str(staging), "/opt"])
     if workspace.hosts:
         mounts.append(["mount", "--bind", _hosts_file(workspace), "/etc/hosts"])
@@ -118,9 +132,10 @@ def _with_mounts(workspace: Workspace, script: str) -> str:
 
 def _bubblewrap(workspace: Workspace, script: str) -> list[str]:
     mounts = ["--dev-bind", "/", "/", "--tmpfs", "/opt"]
-    for entry in _neighbours():
+    for entry in _neighbours(workspace):
         mounts += ["--dev-bind", str(entry), str(entry)]
-    mounts += ["--bind", str(workspace.directory / "ml"), ROOT]
+    for name, own in workspace.mounts().items():
+        mounts += ["--bind", str(own), f"/opt/{name}"]
     if workspace.hosts:
         mounts += ["--bind", _hosts_file(workspace), "/etc/hosts"]
     return ["bwrap", *mounts, "sh", "-c", script]
@@ -130,9 +145,9 @@ def _stay_outside(workspace: Workspace, script: str) -> list[str]:
     return ["sh", "-c", script]
 
 
-def _neighbours() -> list[Path]:
-    opt = Path("/opt")
-    return [entry for entry in sorted(opt.iterdir()) if entry.name != "ml"] if opt.is_dir() else []
+def _neighbours(workspace: Workspace) -> list[Path]:
+    opt, own = Path("/opt"), workspace.mounts()
+    return [entry for entry in sorted(opt.iterdir()) if entry.name not in own] if opt.is_dir() else []
 
 
 def _hosts_file(workspace: Workspace) -> str:

@@ -7,6 +7,9 @@ from localaws.sagemaker.listing import listing
 from localaws.store import Document
 
 KIND = "endpoint-config"
+UNBUILT = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants")
+UNBUILT_OF_A_VARIANT = ("ServerlessConfig", "InstancePools", "ManagedInstanceScaling")
+NEEDED = ("ModelName", "InitialInstanceCount", "InstanceType")  # of a variant on instances of its own
 
 
 def find(cloud: Cloud, name: str) -> Document:
@@ -21,12 +24,12 @@ def find(cloud: Cloud, name: str) -> Document:
 def create_endpoint_config(cloud: Cloud, request: Request) -> Response:
     """CreateEndpointConfig."""
     variants = request["ProductionVariants"]
+    _check(request)
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) < len(names):
         raise AwsError("ValidationException", "Each production variant needs a name of its own.")
     for variant in variants:
-        if "ModelName" in variant:
-            models.find(cloud, variant["ModelName"])
+        models.find(cloud, variant["ModelName"])
     name = request["EndpointConfigName"]
     arn = cloud.arn("sagemaker", f"endpoint-config/{name}")
     document = {key: value for key, value in request.items() if key != "Tags"}
@@ -55,6 +58,28 @@ def list_endpoint_configs(cloud: Cloud, request: Request) -> Response:
     documents = cloud.store.all(KIND)
     return listing(documents, request, into="EndpointConfigs", name="EndpointConfigName", members=members)
 
+
+def _check(request: Request) -> None:
+    """ValidationException for kinds of hosting that are not here, and for a variant that lacks a member."""
+    unbuilt = [member for member in UNBUILT if member in request]
+    for variant in request["ProductionVariants"]:
+        unbuilt += [member for member in UNBUILT_OF_A_VARIANT if member in variant]
+    if unbuilt:
+        raise AwsError("ValidationException", f"{unbuilt[0]} is not built in the local AWS: it serves from instances.")
+    for variant in request["ProductionVariants"]:
+        if missing := [member for member in NEEDED if member not in variant]:
+            raise AwsError("ValidationException", f"The variant {variant['VariantName']} needs {', '.join(missing)}.")
+    capture = request.get("DataCaptureConfig")
+    if capture and not capture["DestinationS3Uri"].startswith("s3://"):
+        raise AwsError(
+            "ValidationException", "DataCaptureConfig.DestinationS3Uri must be of the form s3://bucket/prefix."
+        )
+
+
+SIMPLIFIED: dict[str, str] = {
+    "CreateEndpointConfig": "Variants on instances only: no serverless, asynchronous or shadow variants, no explainer, "
+    "no instance pools; instance types are recorded, and all run on this machine.",
+}
 
 OPERATIONS: dict[str, Handler] = {
     "CreateEndpointConfig": create_endpoint_config,

@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from localaws import autoscaling
 from localaws.cloud import Cloud, Handler, Request, Response, now
 from localaws.errors import AwsError
 from localaws.sagemaker import endpoint_configs
 from localaws.sagemaker.listing import listing
-from localaws.serving import deployment, metrics
+from localaws.serving import capture, deployment, metrics, shifting
 from localaws.serving.deployment import KIND, RUNNING
 from localaws.serving.variant import Variant
 from localaws.store import Document
@@ -33,12 +33,15 @@ def create_endpoint(cloud: Cloud, request: Request) -> Response:
     if cloud.store.get(KIND, name):
         raise _taken(arn)
     config = endpoint_configs.find(cloud, request["EndpointConfigName"])
-    variants = [Variant.of(cloud, variant) for variant in config["ProductionVariants"]]
+    variants = _variants(cloud, config)
+    summaries = _summaries(config, variants)
+    _check_limit(summaries)
+    shifting.check(cloud, request.get("DeploymentConfig"), _instances(summaries))
     document = {
         "EndpointName": name,
         "EndpointArn": arn,
         "EndpointConfigName": config["EndpointConfigName"],
-        "ProductionVariants": _summaries(config, variants),
+        "ProductionVariants": summaries,
         RUNNING: [asdict(variant) for variant in variants],
         "EndpointStatus": "Creating",
         "CreationTime": now(),
@@ -52,25 +55,28 @@ def create_endpoint(cloud: Cloud, request: Request) -> Response:
 
 
 def update_endpoint(cloud: Cloud, request: Request) -> Response:
-    """UpdateEndpoint: a fleet for the new config takes over once it answers; until then the old one does."""
+    """UpdateEndpoint: a fleet for the new config takes over as the deployment config says."""
     name = request["EndpointName"]
     document = find(cloud, name)
     config = endpoint_configs.find(cloud, request["EndpointConfigName"])
-    variants = [Variant.of(cloud, variant) for variant in config["ProductionVariants"]]
+    variants = _variants(cloud, config)
     _check_targets(cloud, document, variants)
     summaries = _summaries(config, variants)
+    excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
     if request.get("RetainAllVariantProperties"):
-        excluded = {item["VariantPropertyType"] for item in request.get("ExcludeRetainedVariantProperties", [])}
         summaries = _retain(summaries, document["ProductionVariants"], excluded)
-    pending = {
-        "EndpointConfigName": config["EndpointConfigName"],
-        "ProductionVariants": [{"VariantName": summary["VariantName"]} for summary in summaries],
-        "StartTime": now(),
-    }
-    document = _begin(cloud, name, "Updating", PendingDeploymentSummary=pending, FailureReason=None)
-    if not request.get("RetainDeploymentConfig"):
-        cloud.store.update(KIND, name, LastDeploymentConfig=request.get("DeploymentConfig"))
-    deployment.update(cloud, document, config["EndpointConfigName"], variants, summaries)
+        if "DataCaptureConfig" not in excluded:
+            variants = [replace(variant, capture=_capture(document)) for variant in variants]
+    elif excluded:
+        raise AwsError("ValidationException", "ExcludeRetainedVariantProperties goes with RetainAllVariantProperties.")
+    _check_limit(summaries)
+    last = document["LastDeploymentConfig"]
+    deployment_config = last if request.get("RetainDeploymentConfig") else request.get("DeploymentConfig")
+    shifting.check(cloud, deployment_config, _instances(summaries))
+    pending = deployment.pending(config["EndpointConfigName"], summaries, "Creating", now())
+    changed: Document = {"PendingDeploymentSummary": pending, "LastDeploymentConfig": deployment_config}
+    document = _begin(cloud, name, "Updating", FailureReason=None, **changed)
+    deployment.update(cloud, document, variants, summaries)
     return {"EndpointArn": document["EndpointArn"]}
 
 
@@ -86,6 +92,8 @@ def update_endpoint_weights_and_capacities(cloud: Cloud, request: Request) -> Re
         {**variant, **{key: desired.get(variant["VariantName"], variant).get(key, variant[key]) for key in properties}}
         for variant in before
     ]
+    if any(variant["DesiredInstanceCount"] < 1 for variant in after):
+        raise AwsError("ValidationException", "The DesiredInstanceCount of a variant must be at least 1.")
     _check_limit(after)
     document = _begin(cloud, name, "Updating", FailureReason=None)
     cloud.store.update(KIND, name, ProductionVariants=after)
@@ -96,7 +104,10 @@ def update_endpoint_weights_and_capacities(cloud: Cloud, request: Request) -> Re
 def describe_endpoint(cloud: Cloud, request: Request) -> Response:
     """DescribeEndpoint."""
     document = find(cloud, request["EndpointName"])
-    return {key: value for key, value in document.items() if key != RUNNING and value is not None}
+    answer = {key: value for key, value in document.items() if key != RUNNING and value is not None}
+    if capture := _capture(document):
+        answer["DataCaptureConfig"] = _capture_summary(capture, document["EndpointStatus"])
+    return answer
 
 
 def list_endpoints(cloud: Cloud, request: Request) -> Response:
@@ -108,6 +119,10 @@ def list_endpoints(cloud: Cloud, request: Request) -> Response:
         and request.get("LastModifiedTimeAfter", 0) < document["LastModifiedTime"]
         and document["LastModifiedTime"] < request.get("LastModifiedTimeBefore", float("inf"))
     ]
+    if request.get("SortBy") == "Status":
+        documents.sort(key=lambda document: str(document["EndpointStatus"]))
+    if request.get("SortBy") == "Status":
+        documents.sort(key=lambda document: str(document["EndpointStatus"]))
     members = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
     return listing(documents, request, into="Endpoints", name="EndpointName", members=members)
 
@@ -125,12 +140,14 @@ def recover(cloud: Cloud) -> None:
     """Bring every endpoint back, and publish their metrics from now on."""
     deployment.recover(cloud)
     metrics.start(cloud)
+    capture.start(cloud)
 
 
 def shutdown(cloud: Cloud) -> None:
     """Stop every serving process."""
     metrics.stop()
     deployment.shut_down()
+    capture.stop(cloud)
 
 
 def _arn(cloud: Cloud, name: str) -> str:
@@ -155,9 +172,31 @@ def _begin(cloud: Cloud, name: str, status: str, of: Sequence[str] = ("InService
         return cloud.store.update(KIND, name, EndpointStatus=status, LastModifiedTime=now(), **members)
 
 
+def _variants(cloud: Cloud, config: Document) -> list[Variant]:
+    return [Variant.of(cloud, variant, config.get("DataCaptureConfig")) for variant in config["ProductionVariants"]]
+
+
+def _capture(document: Document) -> Document | None:
+    """The DataCaptureConfig in force, which all variants share."""
+    capture: Document | None = document[RUNNING][0].get("capture")
+    return capture
+
+
+def _capture_summary(capture: Document, status: str) -> Document:
+    """A DataCaptureConfig as DescribeEndpoint shows it."""
+    started = capture.get("EnableCapture", True) and status not in ("Creating", "Failed", "Deleting")
+    return {
+        "EnableCapture": capture.get("EnableCapture", True),
+        "CaptureStatus": "Started" if started else "Stopped",
+        "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+        "DestinationS3Uri": capture["DestinationS3Uri"],
+        "KmsKeyId": capture.get("KmsKeyId", ""),
+    }
+
+
 def _summaries(config: Document, variants: Sequence[Variant]) -> list[Document]:
     """ProductionVariants as DescribeEndpoint shows them before there is an instance."""
-    summaries = [
+    return [
         {
             "VariantName": variant.name,
             "DeployedImages": [
@@ -170,8 +209,6 @@ def _summaries(config: Document, variants: Sequence[Variant]) -> list[Document]:
         }
         for production_variant, variant in zip(config["ProductionVariants"], variants, strict=True)
     ]
-    _check_limit(summaries)
-    return summaries
 
 
 def _retain(summaries: list[Document], before: list[Document], excluded: set[str]) -> list[Document]:
@@ -183,8 +220,12 @@ def _retain(summaries: list[Document], before: list[Document], excluded: set[str
     ]
 
 
+def _instances(summaries: Sequence[Document]) -> int:
+    return sum(summary["DesiredInstanceCount"] for summary in summaries)
+
+
 def _check_limit(summaries: Sequence[Document]) -> None:
-    wanted = sum(summary["DesiredInstanceCount"] for summary in summaries)
+    wanted = _instances(summaries)
     if wanted > INSTANCE_LIMIT:
         raise AwsError(
             "ResourceLimitExceeded",
@@ -210,6 +251,12 @@ def _check_targets(cloud: Cloud, document: Document, variants: Sequence[Variant]
             "before they can be removed or have their instance type changed.",
         )
 
+
+SIMPLIFIED: dict[str, str] = {
+    "CreateEndpoint": "Every instance is a process on this machine that serves one PyTorch container.",
+    "UpdateEndpoint": "Blue/green only (RollingUpdatePolicy is refused). LOCALAWS_CLOCK_SPEED shortens its waits, "
+    "but not MaximumExecutionTimeoutInSeconds.",
+}
 
 OPERATIONS: dict[str, Handler] = {
     "CreateEndpoint": create_endpoint,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from localaws.cloud import Request
-from localaws.errors import AwsError
+from localaws.paging import page
 from localaws.store import Document
 
 PAGE = 10  # SageMaker's default MaxResults for most listings.
@@ -18,7 +18,7 @@ def listing(
     name: str,
     members: Iterable[str],
     order: str = "Descending",
-    page: int = PAGE,
+    size: int = PAGE,
 ) -> dict[str, Any]:
     """The answer of a List operation: `members` of each document that the request wants, under the key `into`.
 
@@ -31,16 +31,9 @@ def listing(
         wanted.sort(key=lambda document: str(document[name]))
     if request.get("SortOrder", order) == "Descending":
         wanted.reverse()
-    token = request.get("NextToken") or "0"
-    if not token.isdecimal():
-        raise AwsError("ValidationException", "The NextToken is not one of this listing.")
-    start = int(token)
-    end = start + request.get("MaxResults", page)
+    shown, more = page(wanted, request, size)
     members = tuple(members)
-    answer: dict[str, Any] = {into: [{key: item[key] for key in members if key in item} for item in wanted[start:end]]}
-    if end < len(wanted):
-        answer["NextToken"] = str(end)
-    return answer
+    return {into: [{key: item[key] for key in members if key in item} for item in shown], **more}
 
 
 def _matches(document: Document, request: Request, name: str) -> bool:

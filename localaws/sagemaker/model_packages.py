@@ -120,3 +120,6 @@ OPERATIONS: dict[str, Handler] = {
     "DeleteModelPackage": delete_model_package,
     "ListModelPackages": list_model_packages,
 }
+SIMPLIFIED = {
+    "CreateModelPackage": "Completed at once: what it names is not looked at, and ValidationSpecification is not run.",
+}

@@ -27,7 +27,7 @@ def containers(cloud: Cloud, model: Document) -> list[dict[str, Any]]:
 
 def create_model(cloud: Cloud, request: Request) -> Response:
     """CreateModel."""
-    if ("PrimaryContainer" in request) == ("Containers" in request):
+    if ("PrimaryContainer" in request) == bool(request.get("Containers")):
         raise AwsError("ValidationException", "Give either PrimaryContainer or Containers, and not both.")
     name = request["ModelName"]
     arn = cloud.arn("sagemaker", f"model/{name}")
@@ -79,4 +79,8 @@ OPERATIONS: dict[str, Handler] = {
     "DescribeModel": describe_model,
     "DeleteModel": delete_model,
     "ListModels": list_models,
+}
+SIMPLIFIED = {
+    "CreateModel": "A model of several containers is kept, but only one of a single container can be served. VpcConfig "
+    "and EnableNetworkIsolation are recorded and not acted on.",
 }

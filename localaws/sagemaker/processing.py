@@ -139,3 +139,10 @@ OPERATIONS: dict[str, Handler] = {
     "StopProcessingJob": stop_processing_job,
     "ListProcessingJobs": list_processing_jobs,
 }
+SIMPLIFIED = {
+    "CreateProcessingJob": (
+        "Containers are processes of this machine on its own Python, for PyTorch images only, and need a "
+        "ContainerEntrypoint; inputs and outputs are in S3. Instance types, VPCs and encryption keys are recorded and "
+        "not acted on."
+    ),
+}

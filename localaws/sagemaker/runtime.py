@@ -8,6 +8,7 @@ import aiohttp
 
 from localaws.cloud import Cloud, Handler, Request, Response
 from localaws.errors import AwsError
+from localaws.serving.capture import capturer
 from localaws.serving.deployment import KIND
 from localaws.serving.fleet import router
 from localaws.serving.instance import Instance
@@ -16,12 +17,20 @@ from localaws.serving.router import NoEndpointError, NotReadyError, NoVariantErr
 
 TIMEOUT_SECONDS = 60.0  # SageMaker's own limit of an invocation
 CLOSE_SECONDS = 5.0
+BODY_BYTES = 6 << 20
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+# What the container is told of a request, by the header that tells it.
+HEADERS = {"ContentType": "Content-Type", "Accept": "Accept", "CustomAttributes": ATTRIBUTES}
+# Members that choose among several models, containers or components, which an endpoint here has not.
+CHOICES = ("TargetModel", "TargetContainerHostname", "InferenceComponentName")
 
 _sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
 
 async def invoke_endpoint(cloud: Cloud, request: Request) -> Response:
     """InvokeEndpoint."""
+    if chosen := next((member for member in CHOICES if member in request), None):
+        raise AwsError("ValidationError", f"{chosen} is not built in the local AWS: its endpoints serve one container.")
     began = time.perf_counter()
     endpoint = request["EndpointName"]
     variant, instance = _lease(cloud, endpoint, request.get("TargetVariant"))
@@ -30,7 +39,10 @@ async def invoke_endpoint(cloud: Cloud, request: Request) -> Response:
     try:
         status, headers, body = await _post(instance, request)
     except TimeoutError:
-        message = "Your invocation timed out while waiting for a response from container primary."
+        message = (
+            "Your invocation timed out while waiting for a response from container primary. Review the latency "
+            "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+        )
         raise _model_error(cloud, endpoint, variant, 0, message) from None
     except aiohttp.ClientError as error:
         raise _model_error(cloud, endpoint, variant, 500, f"The container ended: {error}") from error
@@ -40,11 +52,19 @@ async def invoke_endpoint(cloud: Cloud, request: Request) -> Response:
         recorder.record(endpoint, variant, status, answered - sent, sent - began)
     if status >= 400:
         raise _model_error(cloud, endpoint, variant, status, body.decode(errors="replace"))
+    capturer.add(endpoint, instance.variant, request, body, headers)
     return {
         "Body": body,
         "ContentType": headers.get("Content-Type"),
         "InvokedProductionVariant": variant,
+        "CustomAttributes": headers.get(ATTRIBUTES),
     }
+
+
+def check_size(body: bytes) -> None:
+    """As the gateway in front of the runtime: a body that is too large is answered with its status alone."""
+    if len(body) > BODY_BYTES:
+        raise AwsError("413", f"HTTP content length exceeded {BODY_BYTES} bytes.", 413)
 
 
 def shutdown(cloud: Cloud) -> None:
@@ -75,8 +95,7 @@ async def _post(instance: Instance, request: Request) -> tuple[int, Mapping[str,
     if loop not in _sessions:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         _sessions[loop] = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
-    names = {"ContentType": "Content-Type", "Accept": "Accept"}
-    headers = {header: request[name] for name, header in names.items() if name in request}
+    headers = {header: request[name] for name, header in HEADERS.items() if name in request}
     url = f"http://127.0.0.1:{instance.port}/invocations"
     async with _sessions[loop].post(url, data=request["Body"], headers=headers) as response:
         return response.status, response.headers, await response.read()
@@ -93,5 +112,10 @@ def _model_error(cloud: Cloud, endpoint: str, variant: str, status: int, message
     stream = cloud.arn("logs", f"log-group:{group}")
     return AwsError("ModelError", text, 424, OriginalStatusCode=status, OriginalMessage=message, LogStreamArn=stream)
 
+
+SIMPLIFIED: dict[str, str] = {
+    "InvokeEndpoint": "One container, so TargetModel, TargetContainerHostname and InferenceComponentName are refused; "
+    "a session (SessionId) is not kept. Captured data is in S3 within seconds, where AWS takes minutes.",
+}
 
 OPERATIONS: dict[str, Handler] = {"InvokeEndpoint": invoke_endpoint}

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from localaws.cloud import Cloud, Handler, Request, Response
 from localaws.errors import AwsError
+from localaws.paging import page
 
 KIND = "tags"
 LIMIT = 50  # tags on one resource
@@ -28,13 +29,8 @@ def add_tags(cloud: Cloud, request: Request) -> Response:
 
 def list_tags(cloud: Cloud, request: Request) -> Response:
     """ListTags."""
-    tags = of(cloud, request["ResourceArn"])
-    token = request.get("NextToken") or "0"
-    if not token.isdecimal():
-        raise AwsError("ValidationException", "The NextToken is not one of this listing.")
-    end = int(token) + request.get("MaxResults", PAGE)
-    answer: Response = {"Tags": tags[int(token) : end]}
-    return {**answer, "NextToken": str(end)} if end < len(tags) else answer
+    shown, more = page(of(cloud, request["ResourceArn"]), request, PAGE)
+    return {"Tags": shown, **more}
 
 
 def delete_tags(cloud: Cloud, request: Request) -> Response:
@@ -54,7 +50,7 @@ def of(cloud: Cloud, arn: str) -> list[dict[str, str]]:
 def _add(cloud: Cloud, arn: str, tags: Iterable[dict[str, str]]) -> list[dict[str, str]]:
     values = {tag["Key"]: tag["Value"] for tag in (*of(cloud, arn), *tags)}
     if len(values) > LIMIT:
-        raise AwsError("ResourceLimitExceeded", f"A resource has at most {LIMIT} tags; {arn} would have {len(values)}.")
+        raise AwsError("ValidationException", f"A resource has at most {LIMIT} tags; {arn} would have {len(values)}.")
     merged = [{"Key": key, "Value": value} for key, value in values.items()]
     if merged:
         cloud.store.add(KIND, arn, {})

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from localaws.cloud import Cloud, Credentials, Handler, Request, Response
 from localaws.errors import AwsError
-from localaws.jobs import live, training
+from localaws.jobs import live, spot, training
 from localaws.jobs.clients import assume
 from localaws.jobs.metrics import check_definitions
 from localaws.jobs.workspace import ROOT, is_inside
@@ -27,6 +27,7 @@ SUMMARY = (
     "TrainingJobStatus",
     "SecondaryStatus",
 )
+DATA_TYPES = ("S3Prefix", "ManifestFile", "AugmentedManifestFile")
 INTERRUPTED = "InternalServerError: The local AWS was restarted while the job ran; run it again."
 
 
@@ -52,7 +53,7 @@ def role_credentials(cloud: Cloud, role_arn: str, name: str) -> Credentials:
 
 def check(definition: Request) -> None:
     """ValidationException for what the local AWS cannot do, or SageMaker would refuse, in a job's definition."""
-    specification = definition["AlgorithmSpecification"]
+    specification = definition.get("AlgorithmSpecification", {})
     check_definitions(specification.get("MetricDefinitions", ()))
     if "TrainingImage" not in specification:
         raise AwsError("ValidationException", "AlgorithmSpecification must name a TrainingImage.")
@@ -62,10 +63,12 @@ def check(definition: Request) -> None:
         raise AwsError("ValidationException", f"Channel names must be unique: {', '.join(names)}.")
     for channel in channels:
         _check_channel(channel, specification["TrainingInputMode"])
+    if problem := spot.problem(definition):
+        raise AwsError("ValidationException", problem)
     place = definition.get("CheckpointConfig", {}).get("LocalPath", ROOT)
     if not is_inside(place):
         raise AwsError("ValidationException", f"CheckpointConfig.LocalPath {place} must be under {ROOT}.")
-    if "InstanceType" not in definition["ResourceConfig"]:
+    if "InstanceType" not in definition.get("ResourceConfig", {}):
         raise AwsError(
             "ValidationException", "The local AWS needs ResourceConfig.InstanceType; it has no InstanceGroups."
         )
@@ -76,21 +79,23 @@ def described(document: Document) -> Response:
     return {key: value for key, value in document.items() if key not in NOT_DESCRIBED}
 
 
-def jobs_listing(documents: Iterable[Document], request: Request, *, status: str, **form: Any) -> Response:
+def jobs_listing(
+    documents: Iterable[Document], request: Request, *, status: str, order: str = "Ascending", **form: Any
+) -> Response:
     """A listing of jobs: what `listing` does, and the request's StatusEquals and times of the last change.
 
-    `status` is the member that holds it.
+    `status` is the member that holds it, `order` the SortOrder of a request that has none.
     """
     wanted = [
         document
         for document in documents
         if request.get("StatusEquals") in (None, document[status])
-        and document.get("LastModifiedTime", 0) >= request.get("LastModifiedTimeAfter", 0)
-        and document.get("LastModifiedTime", 0) <= request.get("LastModifiedTimeBefore", float("inf"))
+        and document.get("LastModifiedTime", 0) > request.get("LastModifiedTimeAfter", -1)
+        and document.get("LastModifiedTime", 0) < request.get("LastModifiedTimeBefore", float("inf"))
     ]
     if request.get("SortBy") == "Status":
         wanted.sort(key=lambda document: str(document[status]))
-    return listing(wanted, request, order="Ascending", **form)
+    return listing(wanted, request, order=order, **form)
 
 
 def create_training_job(cloud: Cloud, request: Request) -> Response:
@@ -121,6 +126,8 @@ def stop_training_job(cloud: Cloud, request: Request) -> Response:
 
 def list_training_jobs(cloud: Cloud, request: Request) -> Response:
     """ListTrainingJobs."""
+    if "WarmPoolStatusEquals" in request or "TrainingPlanArnEquals" in request:
+        return {"TrainingJobSummaries": []}
     return jobs_listing(
         cloud.store.all(training.KIND),
         request,
@@ -148,14 +155,16 @@ def shutdown(cloud: Cloud) -> None:
 def _check_channel(channel: dict[str, Any], default_mode: str) -> None:
     name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource")
     mode = channel.get("InputMode", default_mode)
-    if mode == "Pipe":
-        message = f"Channel {name}: the local AWS has no input mode Pipe; use File or FastFile."
-    elif source is None:
+    if source is None:
         message = f"Channel {name}: the local AWS reads only S3DataSource."
-    elif source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
-        message = f"Channel {name}: the local AWS reads S3Prefix and ManifestFile, not {source['S3DataType']}."
-    elif channel.get("CompressionType", "None") != "None":
+    elif source["S3DataType"] not in DATA_TYPES:
+        message = f"Channel {name}: the local AWS reads {', '.join(DATA_TYPES)}, not {source['S3DataType']}."
+    elif name in (".", ".."):
+        message = f"Channel {name}: that is no name for its directory."
+    elif channel.get("CompressionType", "None") != "None" and mode != "Pipe":
         message = f"Channel {name}: CompressionType {channel['CompressionType']} needs the input mode Pipe."
+    elif channel.get("RecordWrapperType", "None") != "None" and mode != "Pipe":
+        message = f"Channel {name}: RecordWrapperType {channel['RecordWrapperType']} needs the input mode Pipe."
     else:
         return
     raise AwsError("ValidationException", message)
@@ -166,4 +175,17 @@ OPERATIONS: dict[str, Handler] = {
     "DescribeTrainingJob": describe_training_job,
     "StopTrainingJob": stop_training_job,
     "ListTrainingJobs": list_training_jobs,
+}
+SIMPLIFIED = {
+    "CreateTrainingJob": (
+        "Containers are processes of this machine on its own Python, for PyTorch images only; instance types, VPCs and "
+        "encryption keys are recorded and not acted on, and neither are the debugger, the profiler, warm pools and "
+        "RetryStrategy. FastFile channels are downloaded before the script starts; an augmented manifest, which AWS "
+        "takes only with Pipe, may be read in these modes too, as a file with the objects it names beside it. Channels "
+        f"are not shuffled. Spot instances cost {spot.PRICE:.0%} and are there at once; they are "
+        f"taken back only from a job whose Environment has {spot.AFTER}, once, so many seconds into the training, and "
+        f"come back at once or after {spot.FOR} seconds. Of a very long output (20,000 lines) only the beginning is in "
+        "the logs, and the last lines of each ten minutes."
+    ),
+    "ListTrainingJobs": "There are no warm pools and no training plans to filter by.",
 }

@@ -113,7 +113,7 @@ def list_hyper_parameter_tuning_jobs(cloud: Cloud, request: Request) -> Response
     ]
     return training.jobs_listing(
         documents,
-        request,
+        {"SortBy": "Name", **request},
         into="HyperParameterTuningJobSummaries",
         name="HyperParameterTuningJobName",
         status="HyperParameterTuningJobStatus",
@@ -128,7 +128,7 @@ def list_training_jobs_for_tuning_job(cloud: Cloud, request: Request) -> Respons
         summaries = sorted((summary for summary in summaries if _value(summary) is not None), key=_sort_value)
     return training.jobs_listing(
         summaries,
-        request,
+        {"SortBy": "Name", **request},
         into="TrainingJobSummaries",
         name="TrainingJobName",
         status="TrainingJobStatus",
@@ -280,4 +280,10 @@ OPERATIONS: dict[str, Handler] = {
     "StopHyperParameterTuningJob": stop_hyper_parameter_tuning_job,
     "ListHyperParameterTuningJobs": list_hyper_parameter_tuning_jobs,
     "ListTrainingJobsForHyperParameterTuningJob": list_training_jobs_for_tuning_job,
+}
+SIMPLIFIED = {
+    "CreateHyperParameterTuningJob": (
+        "One TrainingJobDefinition with one objective; no Autotune, no ResourceLimits.MaxRuntimeInSeconds, and of the "
+        "TuningJobCompletionCriteria only TargetObjectiveMetricValue. Optuna's samplers search in place of SageMaker's."
+    ),
 }

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from localaws.cloud import Cloud, now
-from localaws.serving import fleet
+from localaws.serving import fleet, shifting
 from localaws.serving.fleet import router
 from localaws.serving.instance import Stopped
-from localaws.serving.router import Pool
+from localaws.serving.router import Fleet, Pool
+from localaws.serving.shifting import RolledBackError
 from localaws.serving.variant import StartError, Variant
 from localaws.store import Document
 
@@ -28,17 +29,18 @@ def create(cloud: Cloud, document: Document) -> None:
     _in_background(cloud, document, lambda: _deploy(cloud, document), EndpointStatus="Failed")
 
 
-def update(
-    cloud: Cloud, document: Document, config_name: str, variants: Sequence[Variant], summaries: list[Document]
-) -> None:
-    """Bring up a fleet for another config beside the one that answers; that one goes on if it does not come up."""
+def update(cloud: Cloud, document: Document, variants: Sequence[Variant], summaries: list[Document]) -> None:
+    """Carry out an endpoint's PendingDeploymentSummary as its LastDeploymentConfig says.
+
+    The fleet that answers goes on if the new one does not come up, or an alarm calls it back.
+    """
     wanted = {
         **document,
-        "EndpointConfigName": config_name,
+        "EndpointConfigName": document["PendingDeploymentSummary"]["EndpointConfigName"],
         "ProductionVariants": summaries,
         RUNNING: [asdict(variant) for variant in variants],
     }
-    _in_background(cloud, document, lambda: _deploy(cloud, wanted), EndpointStatus="InService")
+    _in_background(cloud, document, lambda: _replace(cloud, wanted), EndpointStatus="InService")
 
 
 def resize(cloud: Cloud, document: Document, summaries: list[Document]) -> None:
@@ -82,17 +84,51 @@ def shut_down() -> None:
         _threads.pop().join(JOIN_SECONDS)
 
 
+def pending(config_name: str, summaries: Sequence[Document], status: str, began: float) -> Document:
+    """A PendingDeploymentSummary whose variants all have this VariantStatus."""
+    variants = [{**summary, "VariantStatus": [{"Status": status, "StartTime": now()}]} for summary in summaries]
+    return {"EndpointConfigName": config_name, "ProductionVariants": variants, "StartTime": began}
+
+
 def _deploy(cloud: Cloud, wanted: Document) -> None:
-    name, summaries = wanted["EndpointName"], wanted["ProductionVariants"]
-    counts = {summary["VariantName"]: summary["DesiredInstanceCount"] for summary in summaries}
+    """A fleet where there is none."""
+    _serve(cloud, wanted, _fleet(cloud, wanted))
+
+
+def _replace(cloud: Cloud, wanted: Document) -> None:
+    """A fleet beside the one there is, which goes when the traffic has come over."""
+    name, reached = wanted["EndpointName"], [_reached(summary) for summary in wanted["ProductionVariants"]]
+    began = wanted["PendingDeploymentSummary"]["StartTime"]
+
+    def report(status: str) -> None:
+        summary = pending(wanted["EndpointConfigName"], reached, status, began)
+        cloud.store.update(KIND, name, PendingDeploymentSummary=summary)
+
+    new = _fleet(cloud, wanted)
+    try:
+        shifting.shift(cloud, name, new, wanted["LastDeploymentConfig"], began, report)
+    except RolledBackError:
+        cloud.store.update(KIND, name, EndpointStatus="RollingBack")
+        fleet.retire([instance for pool in new.values() for instance in pool.instances])
+        raise
+    _serve(cloud, wanted, new)
+
+
+def _fleet(cloud: Cloud, wanted: Document) -> Fleet:
+    """Bring up the instances that a document wants."""
+    summaries = {summary["VariantName"]: summary for summary in wanted["ProductionVariants"]}
     variants = [Variant(**running) for running in wanted[RUNNING]]
-    wishes = [(variant, counts[variant.name]) for variant in variants]
-    started = fleet.start(cloud, name, wishes, share=sum(counts.values()))
-    weights = {summary["VariantName"]: summary["DesiredWeight"] for summary in summaries}
-    fleet.retire(router.replace(name, {key: Pool(weights[key], pool) for key, pool in started.items()}))
+    wishes = [(variant, summaries[variant.name]["DesiredInstanceCount"]) for variant in variants]
+    started = fleet.start(cloud, wanted["EndpointName"], wishes, share=sum(count for _, count in wishes))
+    return {name: Pool(summaries[name]["DesiredWeight"], instances) for name, instances in started.items()}
+
+
+def _serve(cloud: Cloud, wanted: Document, new: Fleet) -> None:
+    """Let a fleet answer alone, and write down that it does."""
+    fleet.retire(router.replace(wanted["EndpointName"], new))
     reached = {
         "EndpointConfigName": wanted["EndpointConfigName"],
-        "ProductionVariants": [_reached(summary) for summary in summaries],
+        "ProductionVariants": [_reached(summary) for summary in wanted["ProductionVariants"]],
         RUNNING: wanted[RUNNING],
     }
     reason = wanted["FailureReason"] if wanted["EndpointStatus"] == "SystemUpdating" else None
@@ -144,7 +180,7 @@ def _in_background(cloud: Cloud, document: Document, work: Callable[[], None], *
             work()
         except Stopped:
             log.info("%s stays %s until the next start", document["EndpointArn"], document["EndpointStatus"])
-        except StartError as error:
+        except (StartError, RolledBackError) as error:
             _settle(cloud, document, FailureReason=str(error)[:REASON_CHARACTERS], **failed)
         except Exception:
             log.exception("The change of %s failed", document["EndpointArn"])

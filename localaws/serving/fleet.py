@@ -14,7 +14,8 @@ DRAIN_SECONDS = 60.0  # the longest that an invocation may take
 router = Router()
 _lock = threading.Lock()
 _alive: set[Instance] = set()
-_open = threading.Event()
+_closed = threading.Event()
+_closed.set()
 
 
 def start(cloud: Cloud, endpoint: str, wanted: Sequence[tuple[Variant, int]], share: int) -> dict[str, list[Instance]]:
@@ -27,7 +28,7 @@ def start(cloud: Cloud, endpoint: str, wanted: Sequence[tuple[Variant, int]], sh
     }
     instances = [instance for pool in fleet.values() for instance in pool]
     with _lock:
-        if not _open.is_set():
+        if _closed.is_set():
             raise Stopped
         _alive.update(instances)
     with ThreadPoolExecutor(max(1, len(instances))) as pool:
@@ -55,15 +56,21 @@ def stop(instances: Collection[Instance]) -> None:
         _alive.difference_update(instances)
 
 
+def pause(seconds: float) -> None:
+    """Wait. Stopped when the server ends meanwhile."""
+    if _closed.wait(seconds):
+        raise Stopped
+
+
 def open_up() -> None:
     """Allow instances to start."""
-    _open.set()
+    _closed.clear()
 
 
 def shut_down() -> None:
     """Stop every instance there is and let no other one start."""
     with _lock:
-        _open.clear()
+        _closed.set()
         instances = list(_alive)
     router.clear()
     stop(instances)

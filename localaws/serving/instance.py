@@ -7,12 +7,11 @@ import logging
 import secrets
 import shutil
 import socket
-import sys
 import threading
 import time
 
 from localaws.cloud import Cloud
-from localaws.containers import serving
+from localaws.containers import requirements, serving
 from localaws.jobs.environment import container_environment
 from localaws.jobs.logs import LogStream
 from localaws.jobs.process import Process
@@ -33,15 +32,16 @@ class Stopped(Exception):  # noqa: N818  # not an error: somebody asked for it
 class Instance:
     """`ready` says that it takes requests at `port`; `in_flight` and `served` are the router's count of them."""
 
-    def __init__(self, cloud: Cloud, endpoint: str, variant: Variant, share: int) -> None:
+    def __init__(self, cloud: Cloud, endpoint: str, variant: Variant, share: int, group: str | None = None) -> None:
         self.ready = False
         self.in_flight = 0
         self.served = 0
         self.port = 0
+        self.variant = variant
         self._cloud = cloud
         self._endpoint = endpoint
-        self._variant = variant
         self._share = share
+        self._group = group or f"/aws/sagemaker/Endpoints/{endpoint}"
         self._id = f"i-{secrets.token_hex(9)[1:]}"
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -51,12 +51,12 @@ class Instance:
 
     def start(self) -> None:
         """Come into service. StartError when the model does not let it; Stopped when `stop` was called meanwhile."""
-        self._variant.check()
+        self.variant.check()
         try:
             workspace = Workspace(self._cloud.directory("endpoints", self._endpoint, self._id))
             self._reserve_port()
-            credentials = self._variant.credentials(self._cloud, self._id)
-            self._variant.unpack(self._cloud, credentials, workspace.real("/opt/ml/model"))
+            credentials = self.variant.credentials(self._cloud, self._id)
+            self.variant.unpack(self._cloud, credentials, workspace.real("/opt/ml/model"))
             process = self._run(workspace)
         except (StartError, OSError):
             if self._stopping.is_set():  # its files and its port were taken from under it
@@ -85,27 +85,30 @@ class Instance:
         """Start a process and wait until it answers /ping."""
         environment = {
             **container_environment(
-                self._cloud, self._variant.credentials(self._cloud, self._id), workspace, self._share
+                self._cloud, self.variant.credentials(self._cloud, self._id), workspace, self._share
             ),
             "SAGEMAKER_BASE_DIR": workspace.seen("/opt/ml"),
             "SAGEMAKER_BIND_TO_PORT": str(self.port),
-            **{name: workspace.seen(value) for name, value in self._variant.environment.items()},
+            **{name: workspace.seen(value) for name, value in self.variant.environment.items()},
         }
         with self._lock:
             if self._stopping.is_set():
                 raise Stopped
-            process = self._process = Process.start(workspace, [sys.executable, "-P", serving.__file__], environment)
-        stream = LogStream(
-            self._cloud, f"/aws/sagemaker/Endpoints/{self._endpoint}", f"{self._variant.name}/{self._id}"
-        )
+            process = self._process = Process.start(workspace, self._command(workspace), environment)
+        stream = LogStream(self._cloud, self._group, f"{self.variant.name}/{self._id}")
         logs = threading.Thread(target=stream.follow, args=(process.output, self._note), daemon=True)
         logs.start()
         self._await_ping(process, logs)
         self.ready = True
         return process
 
+    def _command(self, workspace: Workspace) -> list[str]:
+        """The server, after what `code/requirements.txt` of the model names was installed where it is missing."""
+        model = "/opt/ml/model/code/requirements.txt"
+        return requirements.with_requirements(["python", "-P", serving.__file__], workspace.real(model), model)
+
     def _await_ping(self, process: Process, logs: threading.Thread) -> None:
-        deadline = time.monotonic() + self._variant.startup_seconds
+        deadline = time.monotonic() + self.variant.startup_seconds
         while process.wait(0.05) is None:
             if self._ping():
                 return
@@ -115,8 +118,8 @@ class Instance:
             raise Stopped
         logs.join(LOG_SECONDS)
         raise StartError(
-            f"The primary container for production variant {self._variant.name} did not pass the ping health check. "
-            f"Please check CloudWatch logs for this endpoint. Their last line: {self._last_line}"
+            f"The primary container for {self.variant.title} did not pass the ping health check. "
+            f"Please check CloudWatch logs for this {self.variant.host}. Their last line: {self._last_line}"
         )
 
     def _ping(self) -> bool:

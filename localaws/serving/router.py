@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -32,21 +33,18 @@ Fleet = dict[str, Pool]  # by the variant's name
 
 
 class Router:
-    """Fleets by endpoint. Safe to use from any thread; nothing in it waits, but `drain`."""
+    """Fleets by endpoint, two of one that is shifting. Safe in any thread; nothing in it waits, but `drain`."""
 
     def __init__(self) -> None:
         self._fleets: dict[str, Fleet] = {}
+        self._arriving: dict[str, tuple[Fleet, float]] = {}
         self._changed = threading.Condition()
 
     def lease(self, endpoint: str, variant: str | None) -> tuple[str, Instance]:
         """The least busy instance of the variant, or of one picked by weight; give it back with `release`."""
         with self._changed:
-            fleet = self._fleets.get(endpoint)
-            if fleet is None:
-                raise NoEndpointError
+            fleet = self._pick(endpoint, variant)
             name = variant or _by_weight(fleet)
-            if name not in fleet:
-                raise NoVariantError
             ready = [instance for instance in fleet[name].instances if instance.ready]
             if not ready:
                 raise NotReadyError
@@ -61,9 +59,20 @@ class Router:
             instance.in_flight -= 1
             self._changed.notify_all()
 
+    def shift(self, endpoint: str, fleet: Fleet, share: float) -> None:
+        """Send this share of an endpoint's traffic to a fleet that is going to `replace` the one it has."""
+        with self._changed:
+            self._arriving[endpoint] = (fleet, share)
+
+    def withdraw(self, endpoint: str) -> None:
+        """The fleet that was arriving gets no more traffic."""
+        with self._changed:
+            self._arriving.pop(endpoint, None)
+
     def replace(self, endpoint: str, fleet: Fleet | None) -> list[Instance]:
         """From now on this fleet (or none) answers; returns the instances that did so far."""
         with self._changed:
+            self._arriving.pop(endpoint, None)
             old = self._fleets.pop(endpoint, {})
             if fleet is not None:
                 self._fleets[endpoint] = fleet
@@ -87,6 +96,7 @@ class Router:
         """From now on nothing answers."""
         with self._changed:
             self._fleets.clear()
+            self._arriving.clear()
 
     def drain(self, instances: Collection[Instance], seconds: float) -> None:
         """Wait until instances that are out of every fleet have answered all they hold, or the time is over."""
@@ -95,13 +105,30 @@ class Router:
 
     def sizes(self) -> Iterator[tuple[str, str, int]]:
         """(endpoint, variant, instances) of all there are."""
+        counts: Counter[tuple[str, str]] = Counter()
         with self._changed:
-            fleets = {endpoint: dict(fleet) for endpoint, fleet in self._fleets.items()}
-        for endpoint, fleet in fleets.items():
-            for variant, pool in fleet.items():
-                yield endpoint, variant, len(pool.instances)
+            arriving = ((endpoint, fleet) for endpoint, (fleet, _) in self._arriving.items())
+            for endpoint, fleet in (*self._fleets.items(), *arriving):
+                for variant, pool in fleet.items():
+                    counts[endpoint, variant] += len(pool.instances)
+        for (endpoint, variant), count in counts.items():
+            yield endpoint, variant, count
+
+    def _pick(self, endpoint: str, variant: str | None) -> Fleet:
+        """The fleet to answer, one that has the variant asked for."""
+        fleet = self._fleets.get(endpoint)
+        if fleet is None:
+            raise NoEndpointError
+        arriving, share = self._arriving.get(endpoint, (fleet, 0.0))
+        if variant and variant not in fleet and variant not in arriving:
+            raise NoVariantError
+        if variant and (variant in fleet) != (variant in arriving):
+            return fleet if variant in fleet else arriving
+        return arriving if random.random() < share else fleet  # noqa: S311 - traffic, not a secret
 
 
 def _by_weight(fleet: Fleet) -> str:
+    if len(fleet) == 1:
+        return next(iter(fleet))
     weights = [pool.weight for pool in fleet.values()]
     return random.choices(list(fleet), weights if any(weights) else None)[0]  # noqa: S311 - traffic, not a secret

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -24,6 +25,8 @@ class StartError(Exception):
 class Variant:
     """A production variant as its instances need it, whatever becomes of its endpoint config and its model."""
 
+    host: ClassVar[str] = "endpoint"
+
     name: str
     instance_type: str
     image: str
@@ -31,10 +34,14 @@ class Variant:
     environment: dict[str, str]
     role_arn: str
     startup_seconds: int
+    capture: Document | None = None  # its endpoint config's DataCaptureConfig
 
     @classmethod
-    def of(cls, cloud: Cloud, production_variant: Document) -> "Variant":
-        """From an endpoint config's variant. ValidationException when its model is gone or has several containers."""
+    def of(cls, cloud: Cloud, production_variant: Document, capture: Document | None) -> "Variant":
+        """From an endpoint config's variant and DataCaptureConfig.
+
+        ValidationException when its model is gone or has several containers.
+        """
         model = models.find(cloud, production_variant["ModelName"])
         container, *others = models.containers(cloud, model)
         if others:
@@ -47,14 +54,20 @@ class Variant:
             environment=container.get("Environment", {}),
             role_arn=model.get("ExecutionRoleArn", ""),
             startup_seconds=production_variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS),
+            capture=capture,
         )
+
+    @property
+    def title(self) -> str:
+        """What it is called where something is wrong with it."""
+        return f"production variant {self.name}"
 
     def check(self) -> None:
         """StartError when it cannot run here."""
         if problem := image_problem(self.image):
             raise StartError(problem)
         if not self.model_data_url:
-            raise StartError(f"The model of production variant {self.name} has no ModelDataUrl.")
+            raise StartError(f"The model of {self.title} has no ModelDataUrl.")
 
     def credentials(self, cloud: Cloud, session: str) -> Credentials:
         """Twelve hours of the model's role. StartError when SageMaker may not assume it."""
@@ -70,13 +83,13 @@ class Variant:
             download_file(client(cloud, "s3", credentials), self.model_data_url, archive)
         except TransferError as error:
             raise StartError(
-                f"Failed to download model data for production variant {self.name}: {error}. "
+                f"Failed to download model data for {self.title}: {error}. "
                 f"Please ensure that the object exists and that {self.role_arn} may read it."
             ) from error
         try:
             unpack_tar(archive, directory)
         except TransferError as error:
             raise StartError(
-                f"Failed to extract model data for production variant {self.name}: {self.model_data_url} is {error}"
+                f"Failed to extract model data for {self.title}: {self.model_data_url} is {error}"
             ) from error
         archive.unlink()

@@ -120,7 +120,7 @@ class Hosting:
         )
         return name
 
-    def config(self, *models: str, count: int = 1, **members: Any) -> str:
+    def config(self, *models: str, count: int = 1, capture: Mapping[str, Any] | None = None, **members: Any) -> str:
         """An endpoint config with a variant for each model: AllTraffic, or v0, v1, ..."""
         name = unique("config")
         names = ["AllTraffic"] if len(models) == 1 else [f"v{index}" for index in range(len(models))]
@@ -136,6 +136,7 @@ class Hosting:
                 }
                 for variant, model in zip(names, models, strict=True)
             ],
+            **({"DataCaptureConfig": capture} if capture else {}),
         )
         return name
 

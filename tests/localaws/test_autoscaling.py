@@ -79,6 +79,29 @@ def test_describes_what_was_registered(scaling: Any, endpoint: str) -> None:
     ] * 2
 
 
+def test_a_policy_has_two_alarms_as_long_as_it_lives(local_aws: LocalAws, scaling: Any, endpoint: str) -> None:
+    def alarms(policy: dict[str, Any]) -> Any:
+        names = [alarm["AlarmName"] for alarm in policy["Alarms"]]
+        return local_aws.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+
+    scaling.register_scalable_target(**resource(endpoint), MinCapacity=1, MaxCapacity=3)
+    policy = scaling.put_scaling_policy(**resource(endpoint), **tracking(30))
+    scaling.put_scaling_policy(**resource(endpoint), **tracking(20))
+    high, low = alarms(policy)
+    scaling.delete_scaling_policy(**resource(endpoint), PolicyName="invocations")
+    deleted = alarms(policy)
+    policy = scaling.put_scaling_policy(**resource(endpoint), **tracking(30))
+    scaling.deregister_scalable_target(**resource(endpoint))
+
+    for alarm in (high, low):
+        assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SageMaker", "InvocationsPerInstance")
+        assert (alarm["Statistic"], alarm["Period"]) == ("Sum", 60)
+        assert {"Name": "EndpointName", "Value": endpoint} in alarm["Dimensions"]
+    assert (high["EvaluationPeriods"], high["Threshold"]) == (3, 20)
+    assert (low["EvaluationPeriods"], low["Threshold"]) == (15, 18)
+    assert deleted == alarms(policy) == []
+
+
 def test_deregistering_takes_the_policies_along(scaling: Any, endpoint: str) -> None:
     scaling.register_scalable_target(**resource(endpoint), MinCapacity=1, MaxCapacity=2)
     scaling.put_scaling_policy(**resource(endpoint), **tracking(30))
@@ -101,6 +124,7 @@ def test_refuses_what_aws_refuses(scaling: Any, endpoint: str) -> None:
     assert refusal(register, **resource(endpoint, "nothing"), **bounds)[0] == "ValidationException"
     assert refusal(register, **resource(endpoint), MinCapacity=3, MaxCapacity=2)[0] == "ValidationException"
     assert refusal(register, **resource(endpoint), MinCapacity=1)[0] == "ValidationException"
+    assert refusal(register, **resource(endpoint), MinCapacity=0, MaxCapacity=1)[0] == "ValidationException"
     assert refusal(register, **{**resource(endpoint), "ResourceId": endpoint}, **bounds)[0] == "ValidationException"
 
     code, message = refusal(put, **resource(endpoint), **tracking(30))
@@ -110,6 +134,15 @@ def test_refuses_what_aws_refuses(scaling: Any, endpoint: str) -> None:
     policy = tracking(30)
     del policy["TargetTrackingScalingPolicyConfiguration"]
     assert refusal(put, **resource(endpoint), **policy)[0] == "ValidationException"
+    assert refusal(put, **resource(endpoint), **tracking(0))[0] == "ValidationException"
+    unmeasured = {"MetricName": "", "Namespace": "Queue", "Statistic": "Sum"}
+    policy = tracking(30, CustomizedMetricSpecification=unmeasured)
+    del policy["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]
+    code, message = refusal(put, **resource(endpoint), **policy)
+    assert (code, message.startswith("CloudWatch does not take")) == ("ValidationException", True)
+    assert refusal(scaling.describe_scaling_activities, ServiceNamespace="sagemaker", MaxResults=0)[0] == (
+        "ValidationException"
+    )
     unknown = refusal(scaling.delete_scaling_policy, **resource(endpoint), PolicyName="invocations")
     assert unknown[0] == "ObjectNotFoundException"
 
@@ -142,6 +175,23 @@ def test_a_scaled_variant_keeps_its_instance_type(hosting: Hosting, scaling: Any
     assert hosting.at_rest(endpoint)["EndpointStatus"] == "InService"
     hosting.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=hosting.config(model))
     assert hosting.at_rest(endpoint)["EndpointStatus"] == "InService"
+
+
+def test_a_scaled_variant_stays(hosting: Hosting, scaling: Any) -> None:
+    model = hosting.model(named("scaled"))
+    name = hosting.endpoint(hosting.config(model, model))
+    scaling.register_scalable_target(**resource(name, "v1"), MinCapacity=1, MaxCapacity=2)
+    single = hosting.config(model)
+
+    code, message = refusal(hosting.sagemaker.update_endpoint, EndpointName=name, EndpointConfigName=single)
+    scaling.deregister_scalable_target(**resource(name, "v1"))
+    hosting.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=single)
+    description = hosting.at_rest(name)
+    hosting.delete(name)
+
+    assert code == "ValidationException"
+    assert message.startswith('The variant(s) "v1" must be deregistered as scalable targets')
+    assert [variant["VariantName"] for variant in description["ProductionVariants"]] == ["AllTraffic"]
 
 
 def test_deleting_an_endpoint_deregisters_it(hosting: Hosting, scaling: Any) -> None:
@@ -239,6 +289,62 @@ def test_holds_still_while_cooling_down(fast: Hosting) -> None:
         waiting(50)
         assert instances(fast, name) == 2
     fast.delete(name)
+
+
+def minutes(hosting: Hosting, endpoint: str) -> int:
+    """How many minutes of metrics an endpoint has had."""
+    answer = hosting.aws.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName="Invocations",
+        Dimensions=[{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "AllTraffic"}],
+        StartTime=0,
+        EndTime=4102444800,
+        Period=1,
+        Statistics=["Sum"],
+    )
+    return len(answer["Datapoints"])
+
+
+def test_capacity_set_by_hand_may_be_outside_the_bounds(fast: Hosting) -> None:
+    scaling = fast.aws.client("application-autoscaling")
+    name = fast.endpoint(fast.config(fast.model(named("manual"))))
+    scaling.register_scalable_target(**resource(name), MinCapacity=1, MaxCapacity=1)
+    fast.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}]
+    )
+    fast.at_rest(name)
+
+    begun = minutes(fast, name)
+    eventually(lambda: minutes(fast, name) >= begun + 4)
+    assert instances(fast, name) == 2
+    fast.delete(name)
+
+
+def test_a_suspended_target_is_not_scaled_out(fast: Hosting) -> None:
+    scaling = fast.aws.client("application-autoscaling")
+    name = fast.endpoint(fast.config(fast.model(named("suspended"))))
+    scaling.register_scalable_target(
+        **resource(name), MinCapacity=1, MaxCapacity=2, SuspendedState={"DynamicScalingOutSuspended": True}
+    )
+    policy = scaling.put_scaling_policy(**resource(name), **tracking(1, ScaleOutCooldown=0))
+
+    def busy() -> bool:
+        for _ in range(10):
+            fast.invoke(name)
+        names = [policy["Alarms"][0]["AlarmName"]]
+        [high] = fast.aws.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+        return bool(high["StateValue"] == "ALARM")
+
+    eventually(busy)
+    begun = minutes(fast, name)
+    eventually(lambda: busy() and minutes(fast, name) >= begun + 2)
+    suspended = instances(fast, name)
+    scaling.register_scalable_target(**resource(name), SuspendedState={"DynamicScalingOutSuspended": False})
+    eventually(lambda: busy() and instances(fast, name) == 2)
+    fast.at_rest(name)
+    fast.delete(name)
+
+    assert suspended == 1
 
 
 def instances(hosting: Hosting, endpoint: str) -> int:

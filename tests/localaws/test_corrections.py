@@ -1,7 +1,9 @@
 """What MiniStack authorises by the wrong action or resource is authorised as AWS would."""
 
+import base64
 import io
 import json
+import re
 import uuid
 import zipfile
 from typing import Any
@@ -110,3 +112,48 @@ def test_simulating_a_principals_policy_is_a_right_on_that_principal(local_aws: 
     assert answer["EvaluationResults"][0]["EvalDecision"] == "implicitDeny"
     with pytest.raises(botocore.exceptions.ClientError, match="not authorized"):
         iam.simulate_principal_policy(PolicySourceArn=other, ActionNames=["s3:GetObject"])
+
+
+def test_encrypts_with_the_accounts_own_key_where_none_is_named(local_aws: Any) -> None:
+    s3, bucket = local_aws.client("s3"), f"bucket-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="secret", Body=b"x", ServerSideEncryption="aws:kms")
+    head = s3.head_object(Bucket=bucket, Key="secret")
+    assert head["ServerSideEncryption"] == "aws:kms"
+    assert head["SSEKMSKeyId"] == "arn:aws:kms:us-east-1:000000000000:alias/aws/s3"
+
+
+def test_has_the_policy_that_notebooks_are_given(local_aws: Any) -> None:
+    iam, name = local_aws.client("iam"), f"r-{uuid.uuid4().hex[:8]}"
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/AmazonSageMakerFullAccess")
+
+    def decision(action: str, resource: str) -> str:
+        answer = iam.simulate_principal_policy(PolicySourceArn=role, ActionNames=[action], ResourceArns=[resource])
+        return str(answer["EvaluationResults"][0]["EvalDecision"])
+
+    assert decision("s3:GetObject", "arn:aws:s3:::my-sagemaker-bucket/key") == "allowed"
+    assert decision("s3:GetObject", "arn:aws:s3:::another-bucket/key") == "implicitDeny"
+    assert decision("sagemaker:InvokeEndpoint", "arn:aws:sagemaker:us-east-1:000000000000:endpoint/x") == "allowed"
+    assert decision("iam:CreateUser", "*") == "implicitDeny"
+
+
+def test_a_functions_log_has_what_its_loggers_say(local_aws: Any) -> None:
+    name, client = f"f-{uuid.uuid4().hex[:8]}", local_aws.client("lambda")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as file:
+        lines = ["import logging", "logging.getLogger().setLevel('INFO')", "def h(event, context):"]
+        lines += [
+            "    logging.getLogger(__name__).info('saw %s', event)",
+            "    logging.debug('unseen')",
+            "    return context.aws_request_id",
+        ]
+        file.writestr("f.py", "\n".join(lines))
+    client.create_function(**function(local_aws, name) | {"Code": {"ZipFile": code.getvalue()}})
+    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+    for word in ("one", "two"):
+        answer = client.invoke(FunctionName=name, Payload=json.dumps(word), LogType="Tail")
+        log = base64.b64decode(answer["LogResult"]).decode()
+        request_id = json.loads(answer["Payload"].read())
+        assert re.search(rf"^\[INFO\]\t[-\d]+T[:\d]+\.\d+Z\t{request_id}\tsaw {word}$", log, re.MULTILINE), log
+        assert "unseen" not in log

@@ -1,7 +1,10 @@
 """Endpoints as their users see them: what comes into service, what does not and why, what a change leaves behind."""
 
+import importlib.util
+import io
 import json
 import threading
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +13,7 @@ import pytest
 from botocore.config import Config
 
 from tests.conftest import LocalAws
-from tests.localaws.hosting import Hosting, archive, eventually, named, refusal, unique
+from tests.localaws.hosting import IMAGE, Hosting, archive, eventually, named, refusal, unique
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,17 @@ def test_lists_by_status_and_name(hosting: Hosting, endpoint: str) -> None:
 
     assert listed["EndpointName"] == endpoint
     assert hosting.sagemaker.list_endpoints(NameContains=endpoint, StatusEquals="Failed")["Endpoints"] == []
+
+
+def test_lists_in_the_order_of_the_status(hosting: Hosting, endpoint: str) -> None:
+    failed = hosting.endpoint(hosting.config(hosting.model("raise ValueError")))
+
+    listed = hosting.sagemaker.list_endpoints(SortBy="Status", SortOrder="Ascending", MaxResults=100)["Endpoints"]
+    hosting.delete(failed)
+
+    statuses = [one["EndpointStatus"] for one in listed]
+    assert statuses == sorted(statuses)
+    assert {"Failed", "InService"} <= set(statuses)
 
 
 def test_refuses_a_name_that_is_taken(hosting: Hosting, endpoint: str) -> None:
@@ -149,6 +163,43 @@ def test_fails_without_an_inference_script(hosting: Hosting) -> None:
     reason = failure(hosting, archive({"weights.bin": b"\0"}))
 
     assert "model.tar.gz holds neither code/inference.py nor a TorchScript model.pt" in reason
+
+
+def test_installs_what_a_model_requires_and_lacks(hosting: Hosting) -> None:
+    """From a wheel beside the script, so that no network is needed."""
+    wheel = io.BytesIO()
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("kennels.py", "WORD = 'installed'")
+        file.writestr("kennels-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: kennels\nVersion: 1.0\n")
+        file.writestr("kennels-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("kennels-1.0.dist-info/RECORD", "")
+    path = "code/kennels-1.0-py3-none-any.whl"
+    files: dict[str, bytes | str] = {
+        "code/inference.py": "import kennels\n" + named("needy").replace("**model", "'word': kennels.WORD"),
+        "code/requirements.txt": f"/opt/ml/model/{path}\n",
+        path: wheel.getvalue(),
+    }
+
+    name = hosting.endpoint(hosting.config(hosting.model(archive(files))))
+    description = hosting.at_rest(name)
+    assert description["EndpointStatus"] == "InService", description["FailureReason"]
+    answer = hosting.invoke(name)["word"]
+    hosting.delete(name)
+
+    assert answer == "installed"
+    assert importlib.util.find_spec("kennels") is None
+
+
+def test_refuses_a_model_of_several_containers(hosting: Hosting) -> None:
+    name = unique("pipeline")
+    hosting.sagemaker.create_model(
+        ModelName=name, ExecutionRoleArn=hosting.role, Containers=[{"Image": IMAGE}, {"Image": IMAGE}]
+    )
+    config = hosting.config(name)
+
+    code, message = refusal(hosting.sagemaker.create_endpoint, EndpointName=name, EndpointConfigName=config)
+
+    assert (code, name in message) == ("ValidationException", True)
 
 
 def test_fails_for_an_image_that_cannot_run_here(hosting: Hosting) -> None:
@@ -241,6 +292,39 @@ def test_update_keeps_instance_counts_and_weights_only_when_asked(hosting: Hosti
     assert [grown[key] for key in keys] == [2, 2, 0.5, 0.5]
     assert [retained[key] for key in keys] == [2, 2, 0.5, 0.5]
     assert [reset[key] for key in keys] == [1, 1, 1.0, 1.0]
+
+
+def test_update_may_retain_all_but_the_weights(hosting: Hosting) -> None:
+    model = hosting.model(named("counted"))
+    name = hosting.endpoint(hosting.config(model, model))
+    hosting.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=name,
+        DesiredWeightsAndCapacities=[
+            {"VariantName": "v0", "DesiredInstanceCount": 2, "DesiredWeight": 0.5},
+            {"VariantName": "v1", "DesiredWeight": 3.0},
+        ],
+    )
+    hosting.at_rest(name)
+
+    config = hosting.config(model, model)
+    only_weights = [{"VariantPropertyType": "DesiredWeight"}]
+    alone = refusal(
+        hosting.sagemaker.update_endpoint,
+        EndpointName=name,
+        EndpointConfigName=config,
+        ExcludeRetainedVariantProperties=only_weights,
+    )
+    hosting.sagemaker.update_endpoint(
+        EndpointName=name,
+        EndpointConfigName=config,
+        RetainAllVariantProperties=True,
+        ExcludeRetainedVariantProperties=only_weights,
+    )
+    variants = hosting.at_rest(name)["ProductionVariants"]
+    hosting.delete(name)
+
+    assert alone[0] == "ValidationException"
+    assert [(one["CurrentInstanceCount"], one["CurrentWeight"]) for one in variants] == [(2, 1.0), (1, 1.0)]
 
 
 def test_capacity_is_processes(hosting: Hosting) -> None:

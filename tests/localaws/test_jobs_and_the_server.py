@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.conftest import LocalAws, start_local_aws, stop_local_aws
-from tests.localaws.jobs import Workbench
+from tests.localaws.jobs import IMAGE, Workbench, tar_gz
 
 # It starts a child in a session of its own, as torchrun does, and both would go on for ten minutes.
 STUBBORN = """
@@ -69,6 +69,37 @@ def test_stopping_the_server_kills_its_jobs_and_the_next_start_says_so(server: L
         job = again.client("sagemaker").describe_training_job(TrainingJobName=name)
         assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Failed", "Failed")
         assert "The local AWS was restarted while the job ran" in job["FailureReason"]
+    finally:
+        stop_local_aws(again)
+
+
+def test_stopping_the_server_ends_a_transform_job_and_the_next_start_says_so(server: LocalAws, home: Path) -> None:
+    bench = Workbench(server)
+    script = "import time\ndef model_fn(place): print('loading', flush=True); time.sleep(600)"
+    model = {"Image": IMAGE, "ModelDataUrl": bench.put("model.tar.gz", tar_gz({"code/inference.py": script.encode()}))}
+    bench.sagemaker.create_model(ModelName="slow", ExecutionRoleArn=bench.role, PrimaryContainer=model)
+    source = {"S3DataType": "S3Prefix", "S3Uri": bench.put("in/a", "a")}
+    bench.sagemaker.create_transform_job(
+        TransformJobName="slow",
+        ModelName="slow",
+        TransformInput={"DataSource": {"S3DataSource": source}},
+        TransformOutput={"S3OutputPath": bench.uri("out")},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    )
+    place = home / "endpoints" / "transform.slow"
+    deadline = time.monotonic() + 20
+    while not list(place.glob("*/ml/model/code/inference.py")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    began = time.monotonic()
+    stop_local_aws(server)
+    assert time.monotonic() - began < 15
+    again = start_local_aws(home)
+    try:
+        job = again.client("sagemaker").describe_transform_job(TransformJobName="slow")
+        assert job["TransformJobStatus"] == "Failed"
+        assert "The local AWS was restarted while the job ran" in job["FailureReason"]
+        assert not place.exists()
     finally:
         stop_local_aws(again)
 

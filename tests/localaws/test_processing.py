@@ -51,6 +51,45 @@ pathlib.Path("/opt/ml/output/message").write_text("two days")
     assert bench.lines(GROUP, request["ProcessingJobName"]) == ["arguments ['--views', '2'] on"]
 
 
+def test_continuous_output_is_stored_while_the_job_runs_and_even_if_it_fails(bench: Workbench) -> None:
+    target = {"S3Uri": bench.uri("live"), "LocalPath": "/opt/ml/processing/output", "S3UploadMode": "Continuous"}
+    script = f"""
+import boto3, time
+output = open("/opt/ml/processing/output/progress", "w")
+print("one", file=output, flush=True)
+while not boto3.client("s3").list_objects_v2(Bucket="{bench.bucket}", Prefix="live/").get("Contents"):
+    time.sleep(0.2)
+print("two", file=output, flush=True)
+raise SystemExit(1)
+"""
+    request = bench.processing_request(
+        script, ProcessingOutputConfig={"Outputs": [{"OutputName": "out", "S3Output": target}]}
+    )
+    bench.sagemaker.create_processing_job(**request)
+    assert bench.finished("ProcessingJob", request["ProcessingJobName"])["ProcessingJobStatus"] == "Failed"
+    assert bench.get("live/progress") == b"one\ntwo\n"
+
+
+def test_instances_share_an_input_sharded_by_key(bench: Workbench) -> None:
+    for name in "abc":
+        bench.put(f"parts/{name}.txt", name)
+    script = """
+import json, pathlib
+host = json.load(open("/opt/ml/config/resourceconfig.json"))["current_host"]
+found = sorted(path.name for path in pathlib.Path("/opt/ml/processing/input/parts").iterdir())
+pathlib.Path(f"/opt/ml/processing/output/{host}").write_text(" ".join(found))
+"""
+    request = bench.processing_request(script, ProcessingOutputConfig=outputs(bench, "shared"))
+    parts = {"S3Uri": bench.uri("parts/"), "LocalPath": "/opt/ml/processing/input/parts", "S3DataType": "S3Prefix"}
+    parts["S3DataDistributionType"] = "ShardedByS3Key"
+    request["ProcessingInputs"].append({"InputName": "parts", "S3Input": parts})
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 2
+    bench.sagemaker.create_processing_job(**request)
+    assert bench.finished("ProcessingJob", request["ProcessingJobName"])["ProcessingJobStatus"] == "Completed"
+    assert bench.get("shared/algo-1") == b"a.txt c.txt"
+    assert bench.get("shared/algo-2") == b"b.txt"
+
+
 def test_model_archive_arrives_under_its_own_name(bench: Workbench) -> None:
     address = bench.put("models/job/output/model.tar.gz", b"packed")
     request = bench.processing_request("print(open('/opt/ml/processing/input/model/model.tar.gz').read())")

@@ -33,7 +33,11 @@ def input_fn(body, content_type):
 def predict_fn(data, model):
     return {**data, **model}
 
-def output_fn(prediction, accept):
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+def output_fn(prediction, accept, context):
+    if given := context.get_request_header(0, ATTRIBUTES):
+        context.set_response_header(0, ATTRIBUTES, given.upper())
     return json.dumps({**prediction, "accept": accept}), "application/x-echo"
 """
 TRANSFORM = """
@@ -84,6 +88,15 @@ def test_gives_text_as_text_and_images_as_bytes(hosting: Hosting, echo: str, con
     }
 
 
+def test_custom_attributes_go_in_and_come_back(hosting: Hosting, echo: str) -> None:
+    call = {"EndpointName": echo, "ContentType": "image/png", "Body": b"1"}
+    answer = hosting.runtime.invoke_endpoint(**call, CustomAttributes="trace=7")
+    another = hosting.runtime.invoke_endpoint(**call)
+
+    assert answer["CustomAttributes"] == "TRACE=7"
+    assert "CustomAttributes" not in another
+
+
 def test_asks_for_json_when_the_caller_does_not_say(hosting: Hosting, echo: str) -> None:
     answer = hosting.runtime.invoke_endpoint(EndpointName=echo, ContentType="image/png", Body=b"1")
 
@@ -115,6 +128,21 @@ def test_takes_a_body_of_megabytes(hosting: Hosting, echo: str) -> None:
     answer = hosting.runtime.invoke_endpoint(EndpointName=echo, ContentType="image/png", Body=bytes(5_000_000))
 
     assert json.loads(answer["Body"].read())["length"] == 5_000_000
+
+
+def test_a_body_of_more_than_six_megabytes_is_too_large(hosting: Hosting, echo: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        hosting.runtime.invoke_endpoint(EndpointName=echo, ContentType="image/png", Body=bytes((6 << 20) + 1))
+
+    assert refused.value.response["Error"]["Code"] == "413"
+    assert refused.value.response["Error"]["Message"] == "HTTP content length exceeded 6291456 bytes."
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+
+
+def test_refuses_to_choose_a_model_or_container(hosting: Hosting, echo: str) -> None:
+    code, message = refusal(hosting.runtime.invoke_endpoint, EndpointName=echo, Body=b"1", TargetModel="a.tar.gz")
+
+    assert (code, message.startswith("TargetModel is not built")) == ("ValidationError", True)
 
 
 def test_an_endpoint_that_is_not_in_service_is_not_found(hosting: Hosting) -> None:

@@ -225,6 +225,12 @@ def test_a_broken_key_file_ends_in_one_line(tmp_path: Path) -> None:
     assert "delete it" in ended.stderr
 
 
+def test_a_wrong_clock_speed_ends_in_one_line(tmp_path: Path) -> None:
+    ended = run("--port", "0", "--home", str(tmp_path), LOCALAWS_CLOCK_SPEED="fast")
+    assert ended.returncode == 2
+    assert ended.stderr == "localaws: LOCALAWS_CLOCK_SPEED is 'fast'; it must be a number from 1 to 60\n"
+
+
 def test_no_home_ends_in_a_line_that_names_it() -> None:
     ended = run("--port", "0")
     assert ended.returncode == 2
@@ -244,8 +250,8 @@ def test_an_operation_that_is_not_built_is_named(local_aws: LocalAws) -> None:
 
 
 def test_a_service_that_is_not_here_is_named(local_aws: LocalAws) -> None:
-    with pytest.raises(ClientError, match="servicequotas") as caught:
-        local_aws.client("service-quotas").list_services()
+    with pytest.raises(ClientError, match="pricing") as caught:
+        local_aws.client("pricing").describe_services()
     assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
 
 

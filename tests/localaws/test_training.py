@@ -6,6 +6,7 @@ import json
 import re
 import time
 import zipfile
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -120,6 +121,126 @@ def test_manifest_brings_each_object_under_its_own_path(bench: Workbench) -> Non
     assert data == ["input/data/photos/dt=1/a.txt", "input/data/photos/dt=2/b.txt"]
 
 
+def test_fast_file_channel_is_there_when_the_script_starts(bench: Workbench) -> None:
+    bench.put("fast/a.txt", "A")
+    script = """
+import json, pathlib
+print(json.load(open("/opt/ml/input/config/inputdataconfig.json"))["fast"]["TrainingInputMode"])
+print(pathlib.Path("/opt/ml/input/data/fast/a.txt").read_text())
+"""
+    job = bench.train(script, InputDataConfig=[{**bench.channel("fast", bench.uri("fast/")), "InputMode": "FastFile"}])
+    assert bench.lines(GROUP, job["TrainingJobName"]) == ["FastFile", "A"]
+
+
+def test_augmented_manifest_brings_its_lines_and_what_they_refer_to(bench: Workbench) -> None:
+    records = [
+        {"source-ref": bench.put(f"augmented/photos/{name}.txt", name), "class": number, "note": "not asked for"}
+        for number, name in enumerate("abc")
+    ]
+    manifest = bench.put("augmented/train.manifest", "".join(f"{json.dumps(record)}\n" for record in records))
+    channel = bench.channel("train", manifest, "AugmentedManifestFile")
+    channel["DataSource"]["S3DataSource"]["AttributeNames"] = ["source-ref", "class"]
+    script = """
+import json, pathlib
+channel = pathlib.Path("/opt/ml/input/data/train")
+for line in (channel / "train.manifest").read_text().splitlines():
+    record = json.loads(line)
+    key = record["source-ref"].split("/", 3)[3]
+    print(sorted(record), record["class"], (channel / key).read_text())
+"""
+    job = bench.train(script, InputDataConfig=[channel])
+    lines = bench.lines(GROUP, job["TrainingJobName"])
+    assert lines == [f"['class', 'source-ref'] {number} {name}" for number, name in enumerate("abc")]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("not json", "is not an augmented manifest"), ('{"class": 1}', "a line has no attribute 'source-ref'")],
+)
+def test_augmented_manifest_that_is_none_fails_the_job(bench: Workbench, content: str, words: str) -> None:
+    channel = bench.channel("train", bench.put("augmented/bad.manifest", content), "AugmentedManifestFile")
+    channel["DataSource"]["S3DataSource"]["AttributeNames"] = ["source-ref"]
+    job = bench.train("", InputDataConfig=[channel])
+    assert job["TrainingJobStatus"] == "Failed"
+    assert words in job["FailureReason"]
+
+
+def test_each_instance_gets_its_share_of_a_channel_sharded_by_key(bench: Workbench) -> None:
+    for name in "abcde":
+        bench.put(f"shards/{name}.txt", name)
+    sharded = bench.channel("sharded", bench.uri("shards/"))
+    sharded["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key"
+    script = """
+import json, os, pathlib
+found = {name: sorted(path.name[0] for path in pathlib.Path(f"/opt/ml/input/data/{name}").iterdir())
+         for name in ("sharded", "whole")}
+pathlib.Path("/opt/ml/model", os.environ["SM_CURRENT_HOST"]).write_text(json.dumps(found))
+"""
+    job = bench.train(
+        script,
+        InputDataConfig=[sharded, bench.channel("whole", bench.uri("shards/"))],
+        ResourceConfig={"InstanceCount": 2, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1},
+    )
+    found = {host: json.loads(text) for host, text in bench.unpacked(job["ModelArtifacts"]["S3ModelArtifacts"]).items()}
+    assert sorted(found["algo-1"]["sharded"] + found["algo-2"]["sharded"]) == list("abcde")
+    assert {len(found[host]["sharded"]) for host in found} == {2, 3}
+    assert [found[host]["whole"] for host in found] == [list("abcde")] * 2
+
+
+def test_metrics_are_a_series_in_cloudwatch(bench: Workbench, local_aws: LocalAws) -> None:
+    job = bench.train("for loss in (4, 2, 3): print(f'loss={loss}')")
+    window = {"StartTime": job["TrainingStartTime"] - timedelta(minutes=1)}
+    window["EndTime"] = job["TrainingEndTime"] + timedelta(minutes=1)
+    answer = local_aws.client("cloudwatch").get_metric_statistics(
+        Namespace="/aws/sagemaker/TrainingJobs",
+        MetricName="loss",
+        Dimensions=[{"Name": "TrainingJobName", "Value": job["TrainingJobName"]}],
+        Period=3600,
+        Statistics=["Average", "Minimum", "Maximum", "SampleCount"],
+        **window,
+    )
+    points = answer["Datapoints"]
+    assert sum(point["SampleCount"] for point in points) == 3
+    assert sum(point["Average"] * point["SampleCount"] for point in points) == 9
+    assert (min(point["Minimum"] for point in points), max(point["Maximum"] for point in points)) == (2, 4)
+
+
+def test_settings_of_the_request_are_described_as_they_were_given(bench: Workbench) -> None:
+    key = "arn:aws:kms:us-east-1:000000000000:key/0123"
+    rule = {"RuleConfigurationName": "LossNotDecreasing", "RuleEvaluatorImage": "image", "VolumeSizeInGB": 0}
+    given = {
+        "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
+        "EnableNetworkIsolation": True,
+        "EnableInterContainerTrafficEncryption": True,
+        "OutputDataConfig": {"S3OutputPath": bench.uri("models/"), "KmsKeyId": key},
+        "DebugHookConfig": {"S3OutputPath": bench.uri("debug/")},
+        "DebugRuleConfigurations": [rule],
+        "TensorBoardOutputConfig": {"S3OutputPath": bench.uri("tensorboard/")},
+        "ProfilerConfig": {"S3OutputPath": bench.uri("profile/"), "ProfilingIntervalInMilliseconds": 500},
+        "ExperimentConfig": {"ExperimentName": "dogs"},
+        "RetryStrategy": {"MaximumRetryAttempts": 1},
+        "Environment": {"COLOUR": "brown"},
+        "ResourceConfig": {
+            "InstanceCount": 1,
+            "InstanceType": "ml.m5.large",
+            "VolumeSizeInGB": 1,
+            "VolumeKmsKeyId": key,
+            "KeepAlivePeriodInSeconds": 60,
+        },
+    }
+    request = bench.training_request(bench.source(""), **given, Tags=[{"Key": "team", "Value": "dogs"}])
+    request["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] = True
+    arn = bench.sagemaker.create_training_job(**request)["TrainingJobArn"]
+    job = bench.finished("TrainingJob", request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Completed", job
+    assert {name: job[name] for name in given} == given
+    assert job["AlgorithmSpecification"] == request["AlgorithmSpecification"]
+    assert (job["ProfilingStatus"], job["EnableManagedSpotTraining"]) == ("Enabled", False)
+    assert job["BillableTimeInSeconds"] == job["TrainingTimeInSeconds"] >= 1
+    assert bench.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "dogs"}]
+    assert bench.train("")["OutputDataConfig"]["KmsKeyId"] == ""
+
+
 def test_output_data_stands_beside_the_model(bench: Workbench) -> None:
     job = bench.train("open('/opt/ml/output/data/curve.txt', 'w').write('down')")
     artifacts = job["ModelArtifacts"]["S3ModelArtifacts"]
@@ -212,7 +333,7 @@ def test_failing_script_fails_the_job_with_its_reason(bench: Workbench, script: 
     job = bench.train(script)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Failed", "Failed")
     assert re.search(reason, job["FailureReason"], re.DOTALL), job["FailureReason"]
-    assert "ModelArtifacts" not in job
+    assert bench.keys(f"models/{job['TrainingJobName']}") == []
 
 
 @pytest.mark.parametrize(
@@ -275,7 +396,7 @@ def test_image_that_is_not_pytorchs_fails_the_job(bench: Workbench) -> None:
 
 def test_script_over_its_time_is_stopped_and_keeps_its_model(bench: Workbench) -> None:
     script = "open('/opt/ml/model/half', 'w').write('trained'); import time; time.sleep(600)"
-    job = bench.train(script, StoppingCondition={"MaxRuntimeInSeconds": 1})
+    job = bench.train(script, StoppingCondition={"MaxRuntimeInSeconds": 3})
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert bench.unpacked(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"half": "trained"}
 
@@ -322,13 +443,13 @@ def test_unknown_job_is_not_found(bench: Workbench) -> None:
     ("change", "words"),
     [
         ({"RoleArn": "arn:aws:iam::000000000000:role/nobody"}, "Could not assume role"),
-        ({"InputDataConfig": ["Pipe"]}, "no input mode Pipe"),
+        ({"InputDataConfig": ["RecordIO"]}, "RecordWrapperType RecordIO needs the input mode Pipe"),
         ({"AlgorithmSpecification": "("}, "regular expression of the metric broken is invalid"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(bench: Workbench, change: dict[str, Any], words: str) -> None:
     if "InputDataConfig" in change:
-        change = {"InputDataConfig": [{**bench.channel("data", bench.uri("data")), "InputMode": "Pipe"}]}
+        change = {"InputDataConfig": [{**bench.channel("data", bench.uri("data")), "RecordWrapperType": "RecordIO"}]}
     request = bench.training_request({})
     if "AlgorithmSpecification" in change:
         broken = [{"Name": "broken", "Regex": "("}]

@@ -9,7 +9,7 @@ from botocore.model import OperationNotFoundError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localaws.validation import compiled, service_model, validate
+from localaws.validation import compiled, known, service_model, validate
 
 ROLE = "arn:aws:iam::000000000000:role/job"
 TRAINING = {
@@ -45,6 +45,21 @@ def test_takes_python_values_as_a_client_does() -> None:
 
 def test_an_absent_optional_member_may_be_none() -> None:
     assert problems(Tags=None) == []
+
+
+def test_a_time_is_a_number() -> None:
+    expected = constraint("'yesterday'", "creationTimeAfter", "Member must be of type timestamp")
+    assert validate("sagemaker", "ListModels", {"CreationTimeAfter": "yesterday"}) == [expected]
+    assert validate("sagemaker", "ListModels", {"CreationTimeAfter": 1.5e9}) == []
+
+
+def test_what_aws_ignores_is_not_kept() -> None:
+    tags = [{"Key": "team", "Value": "pets", "Colour": "red"}]
+    request = {"ModelName": "dogs", "Novelty": 1, "PrimaryContainer": None, "Tags": tags}
+    assert known("sagemaker", "CreateModel", request) == {
+        "ModelName": "dogs",
+        "Tags": [{"Key": "team", "Value": "pets"}],
+    }
 
 
 def test_names_a_missing_member() -> None:

@@ -67,6 +67,29 @@ def test_needs_variants_of_different_names(sagemaker: Any) -> None:
     assert "name of its own" in invalid(sagemaker.create_endpoint_config, **twice)
 
 
+@pytest.mark.parametrize(
+    ("members", "variant", "reason"),
+    [
+        ({}, {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}, "ServerlessConfig is not built"),
+        ({"AsyncInferenceConfig": {"OutputConfig": {}}}, {}, "AsyncInferenceConfig is not built"),
+        ({"ShadowProductionVariants": [VARIANT]}, {}, "ShadowProductionVariants is not built"),
+        ({"DataCaptureConfig": CAPTURE | {"DestinationS3Uri": "https://bucket/capture"}}, {}, "s3://bucket/prefix"),
+    ],
+)
+def test_refuses_other_kinds_of_hosting(
+    sagemaker: Any, members: dict[str, Any], variant: dict[str, Any], reason: str
+) -> None:
+    config = {"EndpointConfigName": "other", "ProductionVariants": [VARIANT | variant], **members}
+    assert reason in invalid(sagemaker.create_endpoint_config, **config)
+
+
+def test_a_variant_needs_its_instances(sagemaker: Any) -> None:
+    bare = {"VariantName": "AllTraffic", "ModelName": "configured"}
+    config = {"EndpointConfigName": "bare", "ProductionVariants": [bare]}
+    message = invalid(sagemaker.create_endpoint_config, **config)
+    assert message == "The variant AllTraffic needs InitialInstanceCount, InstanceType."
+
+
 def test_refuses_an_instance_type_that_is_none(sagemaker: Any) -> None:
     config = {"EndpointConfigName": "huge", "ProductionVariants": [VARIANT | {"InstanceType": "ml.huge"}]}
     message = invalid(sagemaker.create_endpoint_config, **config)

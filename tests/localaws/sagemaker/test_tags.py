@@ -43,5 +43,5 @@ def test_refuses_more_than_fifty(sagemaker: Any) -> None:
     arn = model(sagemaker, "many", **{f"key-{number}": "v" for number in range(50)})
     with pytest.raises(ClientError) as caught:
         sagemaker.add_tags(ResourceArn=arn, Tags=tags(more="v"))
-    assert caught.value.response["Error"]["Code"] == "ResourceLimitExceeded"
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
     assert len(sagemaker.list_tags(ResourceArn=arn)["Tags"]) == 50

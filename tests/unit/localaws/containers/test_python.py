@@ -1,0 +1,45 @@
+"""A container's own Python sees what the server's has, and keeps what it installs to itself."""
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from localaws.containers import python
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("container") / "environment"
+    python.lay_out(place)
+    return place
+
+
+def run(*command: str | Path) -> str:
+    environment = {"PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_imports_what_is_installed_here(place: Path) -> None:
+    found, prefix = run(place / "bin" / "python", "-c", "import numpy, sys; print(numpy.__file__, sys.prefix)").split()
+    assert found.startswith(sysconfig.get_path("platlib"))
+    assert prefix == str(place)
+
+
+def test_installs_into_itself(place: Path) -> None:
+    assert f"{place}/pip.conf" in run(place / "bin" / "pip3", "config", "debug")
+
+
+def test_starts_workers_with_itself(place: Path, tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text("import os, sys; print(sys.prefix, os.environ['WORLD_SIZE'])")
+    answer = run(place / "bin" / "torchrun", "--standalone", "--nproc-per-node=1", script)
+    assert answer.split() == [str(place), "1"]
+
+
+def test_stays_as_it_is(place: Path) -> None:
+    kept = place / "lib" / "kept"
+    kept.touch()
+    python.lay_out(place)
+    assert kept.exists()
