@@ -26,6 +26,25 @@ ANYONE_HERE = {
 }
 
 
+# The layers whose tests all lean on one long run; with others' they would start it a second time.
+TOGETHER = ("clients", "e2e")
+OURS = ("KENNEL_HOME", "KENNEL_PHOTOS")
+
+
+def pytest_configure() -> None:
+    """A person's own AWS and Airflow must not reach into the tests."""
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "KENNEL_")) and name not in OURS]:
+        del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may run beside what (`pytest -n 2 --dist loadgroup`): each file apart, the layers named above as a whole."""
+    for item in items:
+        layer, *_ = place = item.path.relative_to(REPOSITORY / "tests").parts
+        group = layer if layer in TOGETHER else "/".join(place)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @dataclass(frozen=True)
 class LocalAws:
     """A running `python -m localaws`."""
