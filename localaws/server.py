@@ -44,7 +44,7 @@ Send = Callable[[Message], Awaitable[None]]
 async def serve(cloud: Cloud, listener: socket.socket) -> None:
     """Serve on a listening socket until SIGTERM or SIGINT, then stop all that was started."""
     loop = asyncio.get_running_loop()
-    for name in ("ministack", "hypercorn.error"):
+    for name in ("ministack", "persistence", "hypercorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
     asked_to_stop, stop = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -139,7 +139,7 @@ def test_what_is_no_photo_is_refused_in_one_line(kennel: Any, demo: dict[str, An
     ("name", "line"),
     [
         ("retrain.tune", "Pushing xcom"),
-        ("localaws", "localaws ready: "),
+        ("localaws", " INFO "),
         ("airflow", r"(?m)^(scheduler|api-server|triggerer|dag-processor|standalone) +\|"),
         ("kennel-dogs", '"status": 200'),
         ("{job}", "valid_loss="),

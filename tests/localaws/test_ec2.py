@@ -107,7 +107,7 @@ def test_what_cannot_be_launched_is_refused(machines: Machines, changes: Any, co
         ({"MaxCount": "9" * 40, "MinCount": "1", "ImageId": "ami-1"}, "InvalidAMIID.NotFound"),
         ({"MaxCount": "1", "MinCount": "1", "IamInstanceProfile": "name"}, "InvalidParameterValue"),
         ({"MaxCount": "1", "MinCount": "1", "SecurityGroupId": "sg-1"}, "InvalidParameterValue"),
-        ({"MaxCount": "1", "MinCount": "1", "TagSpecification.x.Tag": "1", "ImageId": ""}, "MissingParameter"),
+        ({"MaxCount": "1", "MinCount": "1", "TagSpecification.x.Tag": "1", "ImageId": ""}, "InvalidParameterValue"),
         ({"MaxCount": "1", "MinCount": "1", "TagSpecification.1.Tag.1.Value": "<&>"}, "MissingParameter"),
         ({"MaxCount": "1", "MinCount": "1", "UserData": "\0\ud800", "ImageId": "ami-<"}, "InvalidAMIID.NotFound"),
     ],

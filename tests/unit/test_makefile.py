@@ -63,5 +63,16 @@ def test_keeps_a_persons_own_aws_and_airflow_settings_out(checkout: Path) -> Non
 def test_lists_every_target(checkout: Path) -> None:
     for tool in ("expand", "sed"):
         (checkout / "bin" / tool).symlink_to(str(shutil.which(tool)))
-    targets = {name for line in make(checkout).stdout.splitlines() for name in line[:48].split()}
-    assert {"demo", "down", "lint", "test", "test-unit", "test-localaws", "test-dags", "test-e2e", ".env"} <= targets
+    targets = {name for line in make(checkout).stdout.splitlines() for name in line[:64].split()}
+    assert {
+        "demo",
+        "down",
+        "lint",
+        "test",
+        "test-unit",
+        "test-localaws",
+        "test-clients",
+        "test-dags",
+        "test-e2e",
+        ".env",
+    } <= targets
