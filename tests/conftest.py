@@ -26,8 +26,8 @@ ANYONE_HERE = {
 }
 
 
-# The layers whose tests all lean on one long run; with others' they would start it a second time.
-TOGETHER = ("clients", "e2e")
+# The layers whose tests all lean on one long run, the longest first; apart they would start it a second time.
+TOGETHER = ("e2e", "clients")
 OURS = ("KENNEL_HOME", "KENNEL_PHOTOS")
 
 
@@ -38,11 +38,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What may run beside what (`pytest -n 2 --dist loadgroup`): each file apart, the layers named above as a whole."""
-    for item in items:
-        layer, *_ = place = item.path.relative_to(REPOSITORY / "tests").parts
-        group = layer if layer in TOGETHER else "/".join(place)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """What may run beside what (see `make test`): each file apart, the layers named above as a whole and first."""
+    places = {item: item.path.relative_to(REPOSITORY / "tests").parts for item in items}
+    for item, place in places.items():
+        item.add_marker(pytest.mark.xdist_group(place[0] if place[0] in TOGETHER else "/".join(place)))
+    items.sort(key=lambda item: (*TOGETHER, places[item][0]).index(places[item][0]))
 
 
 @dataclass(frozen=True)
