@@ -168,6 +168,7 @@ def test_object_that_the_model_refuses_fails_the_job_and_no_other_object(bench: 
         (b"", {"Image": "xgboost:1.7"}, "runs only PyTorch deep learning images"),
         (b"", {"ModelDataUrl": "s3://no-such-bucket/model.tar.gz"}, "Failed to download model data for transform job"),
     ],
+    ids=["no tar", "escapes", "raises", "other image", "no such bucket"],
 )
 def test_model_that_cannot_be_served_fails_the_job(
     bench: Workbench, make_model: Callable[..., str], archive: bytes, container: dict[str, str], reason: str
