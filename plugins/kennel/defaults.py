@@ -45,15 +45,18 @@ class OnlyWhatMayPass(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Airflow's question after a failure."""
-        if isinstance(exception, ClientError) and _is_final(exception.response["Error"]):
+        if is_final(exception):
             return RetryDecision.fail("AWS refuses the request, and would again")
         if isinstance(exception, JobAtFaultError):
             return RetryDecision.fail("the job's own script or input is at fault")
         return RetryDecision.default()
 
 
-def _is_final(error: Any) -> bool:
-    """Whether AWS's answer stays the same. Of a role made a moment ago it says for a while that none can assume it."""
+def is_final(exception: BaseException) -> bool:
+    """Whether AWS has refused, and would again. Of a role made a moment ago it says for a while that none can assume it."""
+    if not isinstance(exception, ClientError):
+        return False
+    error = exception.response["Error"]
     young_role = error["Code"] == "ValidationException" and "assume" in error["Message"]
     return error["Code"] in FINAL_CODES and not young_role
 

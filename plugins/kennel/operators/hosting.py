@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from kennel import names, registry
 from kennel.operators.autoscaling import ScalingHook
-from kennel.triggers.jobs import PatientTrigger
+from kennel.triggers.jobs import StatusTrigger
 
 # An endpoint in one of these is on its way to another.
 PASSING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
@@ -122,7 +122,7 @@ class EndpointOperator(SageMakerEndpointOperator):
 
     def _wait(self, method: str) -> NoReturn:
         self.defer(
-            trigger=PatientTrigger(
+            trigger=StatusTrigger(
                 job_name=self.config["EndpointName"],
                 job_type="endpoint",
                 waiter_delay=self.check_interval,

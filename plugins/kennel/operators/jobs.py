@@ -3,7 +3,7 @@
 The provider's operators start a second job on a retry, leave jobs running when a task is cleared, marked failed or
 timed out, and give up after a default time that knows nothing of the job's own limit. Here a job's name comes from the
 run, so before creating one the operator looks whether it is there: in progress, it is adopted; completed, it is
-used; failed or stopped, the next attempt's name is taken.
+used; failed or stopped, the next attempt's name is taken; being stopped, it is waited for first.
 """
 
 import datetime
@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 
 from kennel import names, registry
 from kennel.defaults import FINAL_REASONS, JobAtFaultError, JobFailedError
-from kennel.triggers.jobs import KINDS, JobTrigger, Kind
+from kennel.triggers.jobs import KINDS, JobTrigger, Kind, StatusTrigger
 
 # Beyond a job's own limit: what SageMaker takes to find the instance, and to stop the job at its limit.
 PATIENCE = datetime.timedelta(hours=1)
@@ -60,25 +60,43 @@ class _Job(SageMakerBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the run's job or create it, then wait for it in the triggerer."""
-        self.job_name, job = self._claim()
-        if not job:
-            self.config[self._kind.name_member] = self.job_name
-            self.preprocess_config()
-            self.log.info("Creating %s job %s", self.job_type, self.job_name)
-            getattr(self.hook.conn, f"create_{self._kind.noun}")(**self.config)
-        elif job[self._kind.status_member] == "Completed":
-            self.log.info("Using %s job %s, which has completed", self.job_type, self.job_name)
+        name, job = self._claim()
+        status = job.get(self._kind.status_member)
+        if status == "Stopping":
+            self.log.info("%s job %s is being stopped: waiting for its end", self.job_type, name)
+            self._wait(name, "execute_after_stop", StatusTrigger)
+        self.job_name = name
+        if status == "Completed":
+            self.log.info("Using %s job %s, which has completed", self.job_type, name)
             return self._result(job)
+        if job:
+            self.log.info("Adopting %s job %s, which is in progress", self.job_type, name)
         else:
-            self.log.info("Adopting %s job %s, which is in progress", self.job_type, self.job_name)
-        return self._wait(self.job_name)
+            self._create(name)
+        return self._wait(name, "execute_complete", JobTrigger, adopted=bool(job))
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the job's description, or fail with its own reason. A job that outlasted our patience is stopped."""
+    def execute_after_stop(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Go on with the next attempt once the one that was being stopped has ended."""
+        end = validate_execute_complete_event(event)
+        if end["status"] == "timeout":
+            raise JobFailedError(f"{self.job_type} job {end['job_name']} does not stop: {end['message']}")
+        return self.execute(context)
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, adopted: bool = False
+    ) -> dict[str, Any]:
+        """Return the job's description, or fail with its own reason. A job that outlasted our patience is stopped.
+
+        When a deferred task is cleared, Airflow runs the new try before it tells the old one's trigger to stop the
+        job: so a job that this try had adopted, and that was stopped, is followed by the next attempt.
+        """
         end = validate_execute_complete_event(event)
         self.job_name = end["job_name"]
         if end["status"] == "timeout":
             self.on_kill()
+        if end["status"] == "stopped" and adopted:
+            self.log.info("%s job %s was stopped by an earlier try's end", self.job_type, end["job_name"])
+            return self.execute(context)
         job = self._describe(end["job_name"])
         if end["status"] != "success":
             raise self._failure(job, end)
@@ -111,10 +129,23 @@ class _Job(SageMakerBaseOperator):
         while True:
             name = names.fit(base, self.name_limit, attempt)
             job = self._describe(name)
-            if not job or (job[self._kind.status_member] in ("InProgress", "Completed") and self._is_ours(job)):
+            if not job or job[self._kind.status_member] == "Stopping":
+                return name, job
+            if job[self._kind.status_member] in ("InProgress", "Completed") and self._is_ours(job):
                 return name, job
             self.log.info("%s job %s is %s; taking the next name", self.job_type, name, job[self._kind.status_member])
             attempt += 1
+
+    def _create(self, name: str) -> None:
+        """Create the job. When the answer to that was lost and boto3 has asked again, the job is there already."""
+        self.config[self._kind.name_member] = name
+        self.preprocess_config()
+        self.log.info("Creating %s job %s", self.job_type, name)
+        try:
+            getattr(self.hook.conn, f"create_{self._kind.noun}")(**self.config)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceInUse" or not self._is_ours(self._describe(name)):
+                raise
 
     def _is_ours(self, job: dict[str, Any]) -> bool:
         return all(_contains(job.get(member), self.config.get(member)) for member in CONTENT)
@@ -127,7 +158,7 @@ class _Job(SageMakerBaseOperator):
     def _failure(self, job: dict[str, Any], end: dict[str, Any]) -> JobFailedError:
         """The job's own reason: what its script wrote, else what SageMaker says of it."""
         said = job.get("ExitMessage")
-        reason = said or job.get("FailureReason") or end["message"]
+        reason = said or job.get("FailureReason") or end["message"] or "it was stopped"
         if job.get("SecondaryStatus") == "MaxRuntimeExceeded":
             said = reason = f"it took longer than its limit of {self.max_runtime()}: raise max_runtime_minutes"
         at_fault = bool(said) or reason.startswith(FINAL_REASONS)
@@ -137,11 +168,11 @@ class _Job(SageMakerBaseOperator):
     def _result(self, job: dict[str, Any]) -> dict[str, Any]:
         return {self.job_type: serialize(job)}
 
-    def _wait(self, name: str) -> NoReturn:
+    def _wait(self, name: str, method: str, trigger: type[StatusTrigger], **kwargs: Any) -> NoReturn:
         """Defer. The trigger's patience is longer than the job's own limit, so it is the job that ends first."""
         patience = self.max_runtime() + PATIENCE
         self.defer(
-            trigger=JobTrigger(
+            trigger=trigger(
                 job_name=name,
                 job_type=self.job_type,
                 waiter_delay=self.check_interval,
@@ -151,7 +182,8 @@ class _Job(SageMakerBaseOperator):
                 verify=self.verify,
                 botocore_config=self.botocore_config,
             ),
-            method_name="execute_complete",
+            method_name=method,
+            kwargs=kwargs,
         )
 
 
@@ -179,16 +211,6 @@ class TuningJobOperator(_Job, SageMakerTuningOperator):
         rounds: int = -(-limits["MaxNumberOfTrainingJobs"] // limits["MaxParallelTrainingJobs"])
         trial: int = self.config["TrainingJobDefinition"]["StoppingCondition"]["MaxRuntimeInSeconds"]
         return rounds * datetime.timedelta(seconds=trial)
-
-    def _failure(self, job: dict[str, Any], end: dict[str, Any]) -> JobFailedError:
-        """The job's own reason: what its script wrote, else what SageMaker says of it."""
-        said = job.get("ExitMessage")
-        reason = said or job.get("FailureReason") or end["message"]
-        if job.get("SecondaryStatus") == "MaxRuntimeExceeded":
-            said = reason = f"it took longer than its limit of {self.max_runtime()}: raise max_runtime_minutes"
-        at_fault = bool(said) or reason.startswith(FINAL_REASONS)
-        kind = JobAtFaultError if at_fault else JobFailedError
-        return kind(f"{reason} ({self.job_type} job {end['job_name']} {end['status']})")
 
     def _result(self, job: dict[str, Any]) -> dict[str, Any]:
         """SageMaker also calls a tuning job completed in which no trial was."""
