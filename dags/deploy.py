@@ -112,7 +112,7 @@ def choose_model(triggering_asset_events: Any = None) -> dict[str, Any]:
         "image": package.image,
         "model_data": package.model_data,
         "classes": report["classes"],
-        "sample": report["sample"],
+        "sample": report["samples"][0],
     }
 
 

@@ -3,7 +3,8 @@
 A SageMaker processing job: `python3 /opt/ml/processing/input/code/evaluate.py`.
 
 Reads `input/model/model.tar.gz` and the photos of `input/test`; sends each photo's bytes through the functions of the
-archive's own `code/inference.py`; writes `report.json` and `confusion.png` to `output/`.
+archive's own `code/inference.py`; writes `report.json` and `confusion.png` to `output/`. The model that serves, if
+`input/champion/model.tar.gz` is there, is asked about the same photos, and the report compares the two.
 """
 
 import importlib
@@ -28,6 +29,7 @@ from job import BASE, MESSAGE, JobError, run
 
 INPUT = BASE / "processing/input"
 OUTPUT = BASE / "processing/output"
+SAMPLES = 5
 
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 
@@ -41,6 +43,12 @@ class Answers:
     truth: NDArray[np.int64]
     labels: list[str]
     unreadable: list[str]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the highest score is that of the photo's class (n,)."""
+        right: NDArray[np.bool_] = self.scores.argmax(1) == self.truth
+        return right
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -56,14 +64,27 @@ def unpack(archive: Path, folder: Path) -> None:
         raise JobError(f"{archive} has no code/inference.py: it is a trial's; evaluate what the final training wrote")
 
 
+def load_inference(folder: Path) -> Any:
+    """The module `inference` of an unpacked archive, with that archive's own modules beside it."""
+    code = folder / "code"
+    for path in code.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+    sys.path.insert(0, str(code))
+    try:
+        return importlib.import_module("inference")
+    finally:
+        sys.path.remove(str(code))
+
+
 def ask(folder: Path, photos: list[Photo]) -> Answers:
-    """Every photo's scores by the model unpacked in the folder. Raises JobError."""
-    sys.path.insert(0, str(folder / "code"))
-    inference: Any = importlib.import_module("inference")
+    """Every photo's scores by the model unpacked in the folder; -1 is the class of photos of classes it does not know.
+
+    Raises JobError.
+    """
+    inference = load_inference(folder)
     model = inference.model_fn(str(folder))
     classes: list[str] = json.loads((folder / "classes.json").read_text())
-    if unknown := sorted({photo.class_name for photo in photos} - set(classes)):
-        raise JobError(f"{', '.join(unknown)}: test photos of classes the model was not trained on; train it on them")
+    place = {name: index for index, name in enumerate(classes)}
 
     def answer(photo: Photo) -> dict[str, Any] | None:
         try:
@@ -84,40 +105,76 @@ def ask(folder: Path, photos: list[Photo]) -> Answers:
     return Answers(
         photos=[photo for photo, _ in answered],
         scores=np.array([content["scores"][0] for _, content in answered]),
-        truth=np.array([classes.index(photo.class_name) for photo, _ in answered], np.int64),
+        truth=np.array([place.get(photo.class_name, -1) for photo, _ in answered], np.int64),
         labels=answered[0][1]["labels"],
         unreadable=[photo.name for photo, content in zip(photos, answers, strict=True) if not content],
     )
 
 
 def report(answers: Answers) -> dict[str, Any]:
-    """The accuracies, and the photo that was recognised with the most certainty (None when none was)."""
+    """The accuracies, and up to five photos of different classes that were recognised with the most certainty."""
     order = np.argsort(-answers.scores, axis=1)
-    right = order[:, 0] == answers.truth
-    exponentials = np.exp(answers.scores - answers.scores.max(1, keepdims=True))
-    certainty = np.where(right, (exponentials / exponentials.sum(1, keepdims=True)).max(1), -1.0)
-    surest = int(certainty.argmax())
-    sample = {
-        "photo": answers.photos[surest].name,
-        "label": answers.labels[answers.truth[surest]],
-        "probability": float(certainty[surest]),
+    return {
+        "photos": len(answers.photos),
+        "classes": len(answers.labels),
+        "top1": float(answers.right.mean()),
+        "top5": float((order[:, :5] == answers.truth[:, None]).any(1).mean()),
+        "per_class": per_class(answers, answers.right),
+        "samples": samples(answers),
+        "unreadable": answers.unreadable,
+        "champion": None,
     }
-    per_class = {
+
+
+def per_class(answers: Answers, right: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
+    """How many photos of each class there are, and which share of them is right."""
+    return {
         answers.labels[index]: {
             "photos": int((answers.truth == index).sum()),
             "top1": float(right[answers.truth == index].mean()),
         }
         for index in np.unique(answers.truth)
     }
+
+
+def samples(answers: Answers) -> list[dict[str, Any]]:
+    """The surest right answers, one a class, the surest first; none when no answer was right."""
+    exponentials = np.exp(answers.scores - answers.scores.max(1, keepdims=True))
+    certainty = (exponentials / exponentials.sum(1, keepdims=True)).max(1)
+    surest: dict[int, int] = {}
+    for index in np.argsort(-certainty, kind="stable"):
+        if answers.right[index]:
+            surest.setdefault(int(answers.truth[index]), int(index))
+    return [
+        {
+            "photo": answers.photos[index].name,
+            "label": answers.labels[label],
+            "probability": float(certainty[index]),
+        }
+        for label, index in list(surest.items())[:SAMPLES]
+    ]
+
+
+def compare(answers: Answers, champion: Answers) -> dict[str, Any]:
+    """The champion's accuracies on the same photos, and how many only one of the two gets right.
+
+    What the champion cannot read, or is of a class that it does not know, it gets wrong.
+    """
+    known = {photo.name: bool(right) for photo, right in zip(champion.photos, champion.right, strict=True)}
+    theirs = np.array([known.get(photo.name, False) for photo in answers.photos])
     return {
-        "photos": len(answers.photos),
-        "classes": len(answers.labels),
-        "top1": float(right.mean()),
-        "top5": float((order[:, :5] == answers.truth[:, None]).any(1).mean()),
-        "per_class": per_class,
-        "sample": sample if right.any() else None,
-        "unreadable": answers.unreadable,
+        "top1": float(theirs.mean()),
+        "only_model": int((answers.right & ~theirs).sum()),
+        "only_champion": int((theirs & ~answers.right).sum()),
+        "per_class": per_class(answers, theirs),
     }
+
+
+def evaluate(archive: Path, photos: list[Photo]) -> Answers:
+    """The answers of an archive's model. Raises JobError."""
+    with tempfile.TemporaryDirectory() as name:
+        unpack(archive, Path(name))
+        return ask(Path(name), photos)
 
 
 def main(_: list[str]) -> None:
@@ -125,17 +182,21 @@ def main(_: list[str]) -> None:
     photos = find_photos(INPUT / "test")
     if not photos:
         raise JobError("no test photos: add some under test/NNN.Breed/ and publish them again")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        unpack(INPUT / "model/model.tar.gz", folder)
-        answers = ask(folder, photos)
+    answers = evaluate(INPUT / "model/model.tar.gz", photos)
+    unknown = sorted({answers.photos[index].class_name for index in np.flatnonzero(answers.truth < 0)})
+    if unknown:
+        raise JobError(f"{', '.join(unknown)}: test photos of classes the model was not trained on; train it on them")
     summary = report(answers)
+    if (INPUT / "champion").is_dir():
+        summary["champion"] = compare(answers, evaluate(INPUT / "champion/model.tar.gz", photos))
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "report.json").write_text(json.dumps(summary))
     counts = np.zeros((len(answers.labels), len(answers.labels)), np.int64)
     np.add.at(counts, (answers.truth, answers.scores.argmax(1)), 1)
     draw(counts, answers.labels).save(OUTPUT / "confusion.png")
     print(f"{summary['photos']} test photos: top1={summary['top1']:.4f} top5={summary['top5']:.4f}", flush=True)
+    if champion := summary["champion"]:
+        print(f"the champion on the same photos: top1={champion['top1']:.4f}", flush=True)
 
 
 if __name__ == "__main__":

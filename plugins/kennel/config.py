@@ -95,18 +95,28 @@ class Tune(Section):
 
 
 class Train(Instance):
-    """The final training."""
+    """The final training. Of more than one instance, each does its share of every batch."""
 
+    instance_count: Count
     epochs: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
     seed: int
 
 
 class Evaluate(Instance):
-    """The test, and how good a model must be to be registered."""
+    """The test, and how good a model must be to be promoted."""
 
     minimum_top1: Annotated[float, Field(gt=0, le=1)]
-    tolerance: Share
+    significance: Annotated[float, Field(gt=0, lt=1)]
+    max_class_loss: Share
+    approval: Literal["auto", "ask"]
+
+
+class Costs(Section):
+    """Money, in USD: the most that a run may cost, and what an hour of each instance type does."""
+
+    max_cost: Annotated[float, Field(gt=0)]
+    prices: dict[str, Annotated[float, Field(ge=0)]]
 
 
 class Endpoint(Section):
@@ -162,12 +172,14 @@ class Classifier(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,19}$")]
     region: str
     schedule: str
+    jobs_at_once: Count
     images: Images
     backbones: dict[str, Backbone]
     embed: Embed
     tune: Tune
     train: Train
     evaluate: Evaluate
+    costs: Costs
     endpoint: Endpoint
     autoscaling: Autoscaling
     function: Function
@@ -177,6 +189,12 @@ class Classifier(Section):
     def _backbone_is_known(self) -> "Classifier":
         if self.embed.backbone not in self.backbones:
             raise ValueError(f"embed.backbone {self.embed.backbone!r} is none of {', '.join(self.backbones)}")
+        return self
+
+    @model_validator(mode="after")
+    def _trials_fit_the_pool(self) -> "Classifier":
+        if self.tune.max_parallel_jobs > self.jobs_at_once:
+            raise ValueError("tune.max_parallel_jobs is above jobs_at_once: the tuning job would never start")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,10 @@ from botocore.exceptions import ClientError
 from kennel.config import Classifier
 from kennel.names import Names
 
+# The pool of the tasks that have a SageMaker job, one slot an instance at work. Deferred tasks count, so it bounds the
+# jobs; `kennel up` and the compose file make it so.
+POOL = "sagemaker_jobs"
+
 # AWS's answers that stay the same however often one asks.
 FINAL_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ValidationException"})
 # How SageMaker's FailureReason starts when the script or its input is at fault, and not the service.
@@ -53,7 +57,7 @@ class OnlyWhatMayPass(RetryPolicy):
 
 
 def is_final(exception: BaseException) -> bool:
-    """Whether AWS has refused, and would again. Of a role made a moment ago it says for a while that none can assume it."""
+    """Whether AWS has refused, and would again. Of a young role it says for a while that none can assume it."""
     if not isinstance(exception, ClientError):
         return False
     error = exception.response["Error"]
@@ -76,7 +80,7 @@ def task_defaults(classifier: Classifier) -> dict[str, Any]:
     Retries start at the pace of polling and double: half a minute on AWS, a second or two on the local AWS.
     """
     return {
-        "retries": 2,
+        "retries": 4,
         "retry_delay": timedelta(seconds=classifier.environment.poll_seconds),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=10),

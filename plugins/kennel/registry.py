@@ -9,7 +9,6 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from kennel import names
-from kennel.config import Evaluate
 from kennel.names import Names
 
 MISSING = ("ResourceNotFound", "ValidationException")
@@ -85,26 +84,6 @@ def in_service(client: Any, at: Names) -> Package | None:
     return next((found for found in packages(client, at.package_group) if names.fit(found.run) == served), None)
 
 
-def objection(report: dict[str, Any], version: str, champion: Package | None, rules: Evaluate) -> str | None:
-    """Why a model may not be registered, or None.
-
-    Below the least top-1 it may not; nor when it is worse than the champion by more than the tolerance on the same
-    snapshot. On another snapshot the two figures are of different photos and are not compared.
-    """
-    top1 = report["top1"]
-    if top1 < rules.minimum_top1:
-        return f"top-1 {top1:.3f} is below evaluate.minimum_top1 = {rules.minimum_top1}"
-    if champion is None or champion.metadata["snapshot"] != version:
-        return None
-    best = float(champion.metadata["top1"])
-    if top1 < best - rules.tolerance:
-        return (
-            f"top-1 {top1:.3f} is more than {rules.tolerance} below the {best:.3f} of the champion {champion.run} "
-            "on the same photos"
-        )
-    return None
-
-
 def obstacle(package: Package, serving: Package | None, *, force: bool) -> str | None:
     """Why a model may not go into service, or None. `force` overrules the one in service, not the approval."""
     if package.status != "Approved":
@@ -127,8 +106,22 @@ def newest(found: Iterable[Package]) -> Package | None:
     return max(found, key=lambda candidate: candidate.cutoff, default=None)
 
 
-def read_report(client: Any, at: Names, run: str) -> dict[str, Any]:
-    """The evaluation report of a run."""
-    body = client.get_object(Bucket=at.bucket, Key=f"{at.run_key(run, 'evaluation')}report.json")["Body"]
+def read_report(client: Any, at: Names, run: str, part: str = "evaluation") -> dict[str, Any]:
+    """The report of a run's `evaluation`, or its own one: `report`."""
+    body = client.get_object(Bucket=at.bucket, Key=f"{at.run_key(run, part)}report.json")["Body"]
     report: dict[str, Any] = json.load(body)
     return report
+
+
+def champion(client: Any, at: Names) -> Package | None:
+    """The model to beat: the one in service, else the newest approved one, else none."""
+    return in_service(client, at) or newest(packages(client, at.package_group, ModelApprovalStatus="Approved"))
+
+
+def settle(client: Any, arn: str, *, approved: bool, why: str) -> None:
+    """Mark a model Approved or Rejected, with the reason (cut to the 1,024 characters that AWS keeps)."""
+    client.update_model_package(
+        ModelPackageArn=arn,
+        ModelApprovalStatus="Approved" if approved else "Rejected",
+        ApprovalDescription=why[:1024],
+    )

@@ -75,6 +75,14 @@ class Airflow:
             raise RunFailedError(f"{error['filename']} cannot be imported: {error['stack_trace'].splitlines()[-1]}")
         return False
 
+    def set_pool(self, name: str, slots: int) -> None:
+        """Make a pool, or bring it to so many slots; tasks that are deferred hold theirs."""
+        pool = {"slots": slots, "description": "SageMaker's instances at work, over all runs", "include_deferred": True}
+        made = self._answer("POST", "/pools", json={"name": name, **pool})
+        if made.status_code == httpx.codes.CONFLICT:
+            made = self._answer("PATCH", f"/pools/{name}", json={"pool": name, **pool})
+        self._checked(made)
+
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run now; its id. The id is ours, so that asking twice starts one run."""
         run_id = f"demo__{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S}"

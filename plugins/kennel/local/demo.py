@@ -132,10 +132,10 @@ def find_deploy(api: Airflow, aws: LocalAws, retrain: Run) -> Run | None:
     Raises RunFailedError when none serves, and when the run does not start within a minute.
     """
     states = {task.task_id: task.state for task in api.tasks(retrain.dag_id, retrain.run_id)}
-    if states.get("register") != "success":
+    if states.get("promote") != "success":
         if deployment.function(aws) is None:
             raise RunFailedError(
-                'The model was held back and none is in service: "kennel logs retrain.judge" says why.'
+                'The model was held back and none is in service: "kennel logs retrain.promote" says why.'
             )
         return None
     deadline = time.monotonic() + ASSET_SECONDS

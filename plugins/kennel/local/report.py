@@ -18,7 +18,8 @@ def collect(aws: LocalAws, api: Airflow, retrain: Run, deploy: Run | None) -> Do
     The prediction is made here: the evaluation's sample photo through the function's alias.
     """
     run = api.xcom(retrain.dag_id, retrain.run_id, "snapshot")["run"]
-    evaluation = read_report(aws.client("s3"), aws.names, run)
+    s3 = aws.client("s3")
+    evaluation, judged = (read_report(s3, aws.names, run, part) for part in ("evaluation", "report"))
     return {
         "retrain": _run(api, retrain),
         "deploy": _run(api, deploy) if deploy else None,
@@ -26,11 +27,12 @@ def collect(aws: LocalAws, api: Airflow, retrain: Run, deploy: Run | None) -> Do
         "model": {
             "package_arn": api.xcom(retrain.dag_id, retrain.run_id, "register"),
             **{name: evaluation[name] for name in ("top1", "top5", "classes")},
+            **{name: judged[name] for name in ("outcome", "why", "costs", "billable_seconds", "usd")},
         },
         "endpoint": deployment.endpoint(aws),
         "autoscaling": deployment.autoscaling(aws),
         "function": deployment.function(aws),
-        "prediction": _prediction(aws, evaluation["sample"]),
+        "prediction": _prediction(aws, evaluation["samples"][0]),
         "airflow": {"url": api.url},
     }
 

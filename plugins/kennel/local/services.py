@@ -2,6 +2,7 @@
 
 import time
 
+from kennel.defaults import POOL
 from kennel.local import account, airflow, aws, processes
 from kennel.local.api import Airflow
 from kennel.local.aws import LocalAws
@@ -48,6 +49,7 @@ def wait_for_airflow(home: Home, progress: Progress) -> Airflow:
         if not processes.running(service) or time.monotonic() > deadline:
             raise RunFailedError(f"Airflow did not start; see {home.log(airflow.NAME)}.")
         time.sleep(0.5)
+    api.set_pool(POOL, LocalAws.running(home).classifier.jobs_at_once)
     port = home.services()[airflow.NAME].ports["http"]
     progress.show("start", "Airflow", "done", f"{api.url}{_instead_of(airflow.PORT, port)}  {airflow.login(home)}")
     return api

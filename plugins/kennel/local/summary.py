@@ -41,9 +41,7 @@ def _facts(report: Document, login: str) -> list[tuple[str, RenderableType]]:
     tuning, model, scaling = report["tuning"], report["model"], report["autoscaling"]
     settings = ", ".join(f"{name} {value:.6}" for name, value in sorted(tuning["best"]["hyperparameters"].items()))
     endpoint, function, photo = report["endpoint"], report["function"], report["prediction"]
-    held_back = (
-        [] if report["deploy"] else [("Held back", 'the model before stays in service: "kennel logs retrain.judge"')]
-    )
+    held_back = [] if report["deploy"] else [("Held back", f"the model before stays in service: {model['why']}")]
     return [
         ("Best trial", f"{settings} (objective {tuning['best']['objective']:.4f}, of {len(tuning['trials'])} trials)"),
         (
@@ -52,6 +50,7 @@ def _facts(report: Document, login: str) -> list[tuple[str, RenderableType]]:
         ),
         ("Model", str(model["package_arn"])),
         *held_back,
+        ("Cost", f"on AWS {model['usd']:.4f} USD, for {model['billable_seconds']} billable seconds"),
         ("Endpoint", f"{endpoint['name']} {endpoint['status']}, instances: {endpoint['instances']}"),
         (
             "Scaling",

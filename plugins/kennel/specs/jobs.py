@@ -62,9 +62,13 @@ def _recipe(classifier: Classifier, data: Data) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
-def evaluate_job(classifier: Classifier, data: Data, model_data: str) -> Body:
-    """The processing job that asks the trained model about every test photo, through its own inference.py."""
+def evaluate_job(classifier: Classifier, data: Data, model_data: str, champion_data: str | None) -> Body:
+    """The processing job that asks the trained model about every test photo, through its own inference.py.
+
+    The champion, if there is one, is asked about the same photos.
+    """
     at = Names.of(classifier)
+    champion = [_input("champion", champion_data)] if champion_data else []
     return _processing_job(
         classifier,
         classifier.evaluate,
@@ -74,6 +78,7 @@ def evaluate_job(classifier: Classifier, data: Data, model_data: str) -> Body:
         inputs=[
             _input("code", at.uri(names.code(data.code) + "src/")),
             _input("model", model_data),
+            *champion,
             _input("test", at.uri(f"{at.snapshot(data.version)}test.manifest"), "ManifestFile"),
         ],
         output=at.uri(at.run_key(data.run, "evaluation")),

@@ -12,7 +12,15 @@ REPORT = {
         "trials": [{}, {}],
         "best": {"hyperparameters": {"learning_rate": "0.0123456789", "batch_size": "32"}, "objective": 0.25},
     },
-    "model": {"package_arn": "arn:model", "top1": 0.9, "top5": 1.0, "classes": 12},
+    "model": {
+        "package_arn": "arn:model",
+        "top1": 0.9,
+        "top5": 1.0,
+        "classes": 12,
+        "why": "30.0% of 50 test photos are right.",
+        "billable_seconds": 120,
+        "usd": 0.0123,
+    },
     "endpoint": {"name": "kennel-dogs", "status": "InService", "config": "c", "instances": 1},
     "autoscaling": {"min": 1, "max": 2, "target": 30.0},
     "function": {"name": "kennel-dogs", "alias": "live", "version": "3", "provisioned_concurrency": 1},
@@ -46,6 +54,7 @@ def test_the_end_says_what_a_person_wants_to_know() -> None:
     for part in (
         "batch_size 32, learning_rate 0.0123 (objective 0.2500, of 2 trials)",
         "top-1 90.0%, top-5 100.0% of the test photos, 12 classes",
+        "on AWS 0.0123 USD, for 120 billable seconds",
         "1 to 2 instances, 30 invocations an instance and minute",
         "kennel-dogs:live, version 3, provisioned concurrency 1",
         "which is a Great pyrenees",
@@ -58,4 +67,6 @@ def test_the_end_says_what_a_person_wants_to_know() -> None:
 
 
 def test_a_model_that_was_held_back_is_said_to_be() -> None:
-    assert "Held back" in printed({**REPORT, "deploy": None})
+    text = printed({**REPORT, "deploy": None})
+    assert "Held back" in text
+    assert "30.0% of 50 test photos are right." in text

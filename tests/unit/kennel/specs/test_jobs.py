@@ -20,11 +20,12 @@ def tuning(dogs: Classifier) -> dict[str, Any]:
     ("operation", "body"),
     [
         ("CreateProcessingJob", lambda dogs: jobs.embed_job(dogs, DATA)),
-        ("CreateProcessingJob", lambda dogs: jobs.evaluate_job(dogs, DATA, MODEL)),
+        ("CreateProcessingJob", lambda dogs: jobs.evaluate_job(dogs, DATA, MODEL, None)),
+        ("CreateProcessingJob", lambda dogs: jobs.evaluate_job(dogs, DATA, MODEL, MODEL)),
         ("CreateHyperParameterTuningJob", tuning),
         ("CreateTrainingJob", lambda dogs: jobs.training_job(dogs, DATA, {"batch_size": "32"}, "ml.m5.xlarge")),
     ],
-    ids=["embed", "evaluate", "tune", "train"],
+    ids=["embed", "evaluate", "evaluate beside a champion", "tune", "train"],
 )
 def test_the_body_passes_sagemakers_constraints(dogs: Classifier, operation: str, body: Any) -> None:
     assert validate("sagemaker", operation, body(dogs)) == []

@@ -1,0 +1,120 @@
+"""What a run may cost at most, and what it has cost: instance seconds, and money by the prices in the TOML."""
+
+import datetime
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kennel.config import Classifier, Costs, Instance
+
+Description = dict[str, Any]
+
+
+class CostError(ValueError):
+    """A run that may not start; the message says what it could cost, or which price is missing."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stage before it runs: so many jobs on so many instances each, for so many seconds at most."""
+
+    stage: str
+    jobs: int
+    instances: int
+    instance_type: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Billed:
+    """A stage that has run: instance seconds billed. None are when an earlier run had paid for it already."""
+
+    stage: str
+    instance_type: str
+    seconds: int
+
+
+def planned(classifier: Classifier, max_jobs: int, training_instance_type: str) -> list[Planned]:
+    """The stages of a run on SageMaker; a job's limit stops it, so none takes longer."""
+
+    def one(stage: str, instance: Instance) -> Planned:
+        return Planned(stage, 1, 1, instance.instance_type, instance.max_runtime_minutes * 60)
+
+    tune, train = classifier.tune, classifier.train
+    return [
+        one("embed", classifier.embed),
+        Planned("tune", max_jobs, 1, training_instance_type, tune.max_runtime_minutes * 60),
+        Planned("train", 1, train.instance_count, training_instance_type, train.max_runtime_minutes * 60),
+        one("evaluate", classifier.evaluate),
+    ]
+
+
+def check(stages: Iterable[Planned], costs: Costs) -> float:
+    """The most that the stages can cost, in USD. Raises CostError when that is above `max_cost`."""
+    bounds = {
+        stage.stage: stage.jobs * stage.instances * stage.seconds / 3600 * price(costs.prices, stage.instance_type)
+        for stage in stages
+    }
+    total = sum(bounds.values())
+    if total > costs.max_cost:
+        parts = ", ".join(f"{stage} {bound:.2f}" for stage, bound in bounds.items())
+        raise CostError(
+            f"this run could cost up to {total:.2f} USD ({parts}), more than costs.max_cost = {costs.max_cost:.2f}: "
+            "run fewer trials or smaller instances, lower max_runtime_minutes, or raise max_cost"
+        )
+    return total
+
+
+def price(prices: Mapping[str, float], instance_type: str) -> float:
+    """USD an hour. Raises CostError when the TOML does not say."""
+    try:
+        return prices[instance_type]
+    except KeyError:
+        raise CostError(f"costs.prices has no price of {instance_type}: add it, in USD an hour") from None
+
+
+def billed(sagemaker: Any, stages: Mapping[str, Any], started: datetime.datetime) -> list[Billed]:
+    """What SageMaker has billed for the jobs that a run begun at `started` has used.
+
+    `stages` has the XCom of each stage's task: `{"Processing" | "Tuning" | "Training": description}`, or None.
+    """
+    found = []
+    for stage, result in stages.items():
+        for kind, job in (result or {}).items():
+            found.append(BILLED[kind](sagemaker, stage, job, started))
+    return found
+
+
+def _processing(sagemaker: Any, stage: str, job: Description, started: datetime.datetime) -> Billed:
+    job = sagemaker.describe_processing_job(ProcessingJobName=job["ProcessingJobName"])
+    cluster = job["ProcessingResources"]["ClusterConfig"]
+    instances = cluster["InstanceCount"] if job["CreationTime"] >= started else 0
+    wall = job["ProcessingEndTime"] - job["ProcessingStartTime"]
+    return Billed(stage, cluster["InstanceType"], round(wall.total_seconds()) * instances)
+
+
+def _tuning(sagemaker: Any, stage: str, job: Description, started: datetime.datetime) -> Billed:
+    pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
+        HyperParameterTuningJobName=job["HyperParameterTuningJobName"]
+    )
+    trials = [trial for page in pages for trial in page["TrainingJobSummaries"] if "TrainingEndTime" in trial]
+    walls = [trial["TrainingEndTime"] - trial["TrainingStartTime"] for trial in trials if "TrainingStartTime" in trial]
+    instance_type = job["TrainingJobDefinition"]["ResourceConfig"]["InstanceType"]
+    return Billed(stage, instance_type, sum(round(wall.total_seconds()) for wall in walls))
+
+
+def _training(sagemaker: Any, stage: str, job: Description, started: datetime.datetime) -> Billed:
+    cluster = job["ResourceConfig"]
+    return Billed(stage, cluster["InstanceType"], job.get("BillableTimeInSeconds", 0) * cluster["InstanceCount"])
+
+
+BILLED: dict[str, Callable[[Any, str, Description, datetime.datetime], Billed]] = {
+    "Processing": _processing,
+    "Tuning": _tuning,
+    "Training": _training,
+}
+
+
+def money(stage: Billed, prices: Mapping[str, float]) -> float:
+    """USD."""
+    return stage.seconds / 3600 * price(prices, stage.instance_type)

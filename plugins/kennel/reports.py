@@ -1,0 +1,80 @@
+"""The report of a run, for people and for programs: what it decided and why, how good the model is, what it cost."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kennel import costs
+from kennel.names import Names
+
+Report = dict[str, Any]
+
+
+def run_report(
+    chosen: dict[str, Any],
+    evaluation: dict[str, Any],
+    outcome: str,
+    why: str,
+    billed: Iterable[costs.Billed],
+    prices: Mapping[str, float],
+) -> Report:
+    """Everything about a run that has been judged; money is in USD."""
+    stages: list[dict[str, Any]] = [
+        {
+            "stage": stage.stage,
+            "instance_type": stage.instance_type,
+            "billable_seconds": stage.seconds,
+            "usd": round(costs.money(stage, prices), 4),
+        }
+        for stage in billed
+    ]
+    return {
+        "run": chosen["run"],
+        "cutoff": chosen["cutoff"],
+        "made_of": chosen["made_of"],
+        "photos": chosen["photos"],
+        "outcome": outcome,
+        "why": why,
+        "test_photos": evaluation["photos"],
+        **{name: evaluation[name] for name in ("top1", "top5", "classes")},
+        "champion": evaluation["champion"] and {"run": chosen["champion"]["run"], **evaluation["champion"]},
+        "costs": stages,
+        "billable_seconds": sum(stage["billable_seconds"] for stage in stages),
+        "usd": round(sum(stage["usd"] for stage in stages), 4),
+    }
+
+
+def markdown(report: Report) -> str:
+    """The report as a page: the body of the question to a person, and `report.md` in the bucket."""
+    champion = report["champion"]
+    rows = [
+        ("right at first guess", f"{report['top1']:.1%}", champion and f"{champion['top1']:.1%}"),
+        ("right only by this model", champion and champion["only_model"], champion and champion["only_champion"]),
+    ]
+    lines = [
+        f"# {report['run']}: {report['outcome']}",
+        "",
+        report["why"],
+        "",
+        f"It knows the {report['photos']['train']} training photos dated up to {report['cutoff'][:10]}, of "
+        f"{report['classes']} classes (snapshot {report['made_of']['snapshot']}).",
+        "",
+    ]
+    if champion:
+        head = f"| of {report['test_photos']} test photos | this model | the champion, {champion['run']} |"
+        lines += [head, "| --- | --- | --- |"]
+        lines += [f"| {what} | {ours} | {theirs} |" for what, ours, theirs in rows]
+        lines += [""]
+    lines += ["| stage | instance type | billable seconds | USD |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {stage['stage']} | {stage['instance_type']} | {stage['billable_seconds']} | {stage['usd']:.4f} |"
+        for stage in report["costs"]
+    ]
+    lines += [f"| all | | {report['billable_seconds']} | {report['usd']:.4f} |", ""]
+    return "\n".join(lines)
+
+
+def write(client: Any, names: Names, report: Report) -> None:
+    """Put `report.json` and `report.md` beside what the run made."""
+    for name, body in (("report.json", json.dumps(report, indent=1)), ("report.md", markdown(report))):
+        client.put_object(Bucket=names.bucket, Key=names.run_key(report["run"], "report") + name, Body=body.encode())
