@@ -72,6 +72,6 @@ def lost_classes(model: dict[str, dict[str, float]], champion: dict[str, dict[st
     for label, now in model.items():
         before = champion[label]["top1"]
         photos = round((before - now["top1"]) * now["photos"])
-        if photos > 1 and before - now["top1"] > bound:
+        if photos > 1 and photos / now["photos"] > bound:
             lost.append(f"{label} ({now['top1']:.0%} of {now['photos']} photos, {before:.0%} before)")
     return lost
