@@ -1,13 +1,17 @@
 """The job operators against the local AWS's real jobs: nothing is started twice, and what is called off is stopped."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 from airflow.sdk import Context
 from airflow.sdk.exceptions import TaskDeferred
+from botocore.exceptions import ConnectionClosedError
+from botocore.httpsession import URLLib3Session
 
 from kennel.defaults import JobAtFaultError, JobFailedError, OnlyWhatMayPass
 from kennel.operators.jobs import TrainingJobOperator, TuningJobOperator
@@ -16,6 +20,12 @@ from kennel.triggers.jobs import JobTrigger
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
 QUICK = "print('loss=0.5;')"
 SLOW = "import time; time.sleep(600)"
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(3), sys.exit()))
+print("deaf", flush=True)
+time.sleep(600)
+"""
 BROKEN = "raise ValueError('no photos at all')"
 NO_CONTEXT = cast(Context, {})
 
@@ -142,6 +152,94 @@ def test_the_patience_is_longer_than_the_jobs_own_limit(local_aws: Any, training
     trigger = cast(JobTrigger, defer(training(name, SLOW)).trigger)
     assert trigger.attempts * trigger.waiter_delay > 3600
     asyncio.run(trigger.on_kill())
+
+
+def test_clearing_a_deferred_task_ends_with_one_live_job(local_aws: Any, training: Any, name: str) -> None:
+    before = cast(JobTrigger, defer(training(name, SLOW)).trigger)
+    again = training(name, SLOW)
+    adopting = defer(again)  # Airflow runs the new try first
+    asyncio.run(before.on_kill())
+    event = event_of(adopting.trigger)
+    assert event["status"] == "stopped"
+    with pytest.raises(TaskDeferred) as followed:
+        again.execute_complete(NO_CONTEXT, event, **adopting.kwargs)
+    live = local_aws.client("sagemaker").list_training_jobs(NameContains=name, StatusEquals="InProgress")
+    assert [job["TrainingJobName"] for job in live["TrainingJobSummaries"]] == [f"{name}-r2"]
+    asyncio.run(cast(JobTrigger, followed.value.trigger).on_kill())
+
+
+def test_a_job_that_somebody_else_stops_fails_the_try_that_made_it(training: Any, name: str) -> None:
+    deferred = defer(training(name, SLOW))
+    asyncio.run(cast(JobTrigger, deferred.trigger).on_kill())
+    with pytest.raises(JobFailedError, match="it was stopped"):
+        training(name, SLOW).execute_complete(NO_CONTEXT, event_of(deferred.trigger), **deferred.kwargs)
+
+
+def test_a_job_being_stopped_is_waited_for_and_followed(local_aws: Any, training: Any, name: str) -> None:
+    trigger = cast(JobTrigger, defer(training(name, STUBBORN)).trigger)
+    logs = local_aws.client("logs")
+    said: list[Any] = []
+    deadline = time.monotonic() + 60
+    while not said:
+        assert time.monotonic() < deadline
+        said = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name)["events"]
+    asyncio.run(trigger.on_kill())
+    again = training(name, QUICK)
+    waiting = defer(again)
+    assert waiting.method_name == "execute_after_stop"
+    event = event_of(waiting.trigger)
+    assert event["status"] == "stopped"
+    with pytest.raises(TaskDeferred) as followed:
+        again.execute_after_stop(NO_CONTEXT, event)
+    assert cast(JobTrigger, followed.value.trigger).job_name == f"{name}-r2"
+    assert event_of(followed.value.trigger)["status"] == "success"
+
+
+def test_a_job_whose_creation_was_carried_out_unheard_is_the_one(local_aws: Any, training: Any, name: str) -> None:
+    operator = training(name, SLOW)
+    carried_out = []
+
+    def lose_the_answer(request: Any, **_: Any) -> None:
+        if not carried_out:
+            carried_out.append(URLLib3Session().send(request).status_code)
+            raise ConnectionClosedError(endpoint_url=request.url)
+
+    operator.hook.conn.meta.events.register("before-send.sagemaker.CreateTrainingJob", lose_the_answer)
+    trigger = cast(JobTrigger, defer(operator).trigger)
+    assert (carried_out, trigger.job_name) == ([200], name)
+    asyncio.run(trigger.on_kill())
+
+
+def test_the_waiting_outlasts_an_aws_that_is_away(
+    local_aws: Any, training: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = defer(training(name, QUICK)).trigger
+    aws = urlsplit(local_aws.url)
+
+    async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(aws.hostname, aws.port)
+        await asyncio.gather(copy(reader, back), copy(there, writer))
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while block := await source.read(65536):
+            sink.write(block)
+            await sink.drain()
+        sink.close()
+
+    async def first() -> Any:
+        server = await asyncio.start_server(passed_on, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        server.close()
+        await server.wait_closed()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        event = asyncio.ensure_future(anext(aiter(trigger.run())))
+        while trigger.attempts - getattr(trigger, "_left", trigger.attempts) < 2:
+            await asyncio.sleep(0.1)
+        assert not event.done()
+        async with await asyncio.start_server(passed_on, "127.0.0.1", port):
+            return (await event).payload
+
+    assert asyncio.run(first())["status"] == "success"
 
 
 @pytest.fixture

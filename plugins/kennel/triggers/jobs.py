@@ -52,7 +52,7 @@ class StatusTrigger(SageMakerTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event."""
         self._left = self.attempts
-        while self._left:
+        while self._left > 0:
             try:
                 async with await self.hook().get_async_conn() as client:
                     if event := await self._watched(client):
@@ -62,12 +62,15 @@ class StatusTrigger(SageMakerTrigger):
                 if is_final(error):
                     raise
                 self.log.warning("%s %s: asking again, after %s", self.job_type, self.job_name, error)
+                # it may be the client that cannot be had, before any look
+                self._left -= 1
+                await asyncio.sleep(self.waiter_delay)
         yield self._event("timeout", f"it was not done after {self.attempts} looks, {self.waiter_delay} s apart")
 
     async def _watched(self, client: Any) -> TriggerEvent | None:
         """The event, or None when the looks are used up. Raises what the client does."""
         kind = KINDS[self.job_type]
-        while self._left:
+        while self._left > 0:
             self._left -= 1
             await asyncio.sleep(self.waiter_delay)
             found = await getattr(client, f"describe_{kind.noun}")(**{kind.name_member: self.job_name})
