@@ -162,7 +162,7 @@ def test_clearing_a_deferred_task_ends_with_one_live_job(local_aws: Any, trainin
     event = event_of(adopting.trigger)
     assert event["status"] == "stopped"
     with pytest.raises(TaskDeferred) as followed:
-        again.execute_complete(NO_CONTEXT, event, **adopting.kwargs)
+        again.execute_complete(NO_CONTEXT, event, **(adopting.kwargs or {}))
     live = local_aws.client("sagemaker").list_training_jobs(NameContains=name, StatusEquals="InProgress")
     assert [job["TrainingJobName"] for job in live["TrainingJobSummaries"]] == [f"{name}-r2"]
     asyncio.run(cast(JobTrigger, followed.value.trigger).on_kill())
@@ -172,7 +172,7 @@ def test_a_job_that_somebody_else_stops_fails_the_try_that_made_it(training: Any
     deferred = defer(training(name, SLOW))
     asyncio.run(cast(JobTrigger, deferred.trigger).on_kill())
     with pytest.raises(JobFailedError, match="it was stopped"):
-        training(name, SLOW).execute_complete(NO_CONTEXT, event_of(deferred.trigger), **deferred.kwargs)
+        training(name, SLOW).execute_complete(NO_CONTEXT, event_of(deferred.trigger), **(deferred.kwargs or {}))
 
 
 def test_a_job_being_stopped_is_waited_for_and_followed(local_aws: Any, training: Any, name: str) -> None:
@@ -197,7 +197,7 @@ def test_a_job_being_stopped_is_waited_for_and_followed(local_aws: Any, training
 
 def test_a_job_whose_creation_was_carried_out_unheard_is_the_one(local_aws: Any, training: Any, name: str) -> None:
     operator = training(name, SLOW)
-    carried_out = []
+    carried_out: list[int] = []
 
     def lose_the_answer(request: Any, **_: Any) -> None:
         if not carried_out:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+import httpx
 import psutil
 import pytest
 
@@ -68,3 +70,23 @@ def kennel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kennel]:
 def demo(kennel: Kennel) -> dict[str, Any]:
     """The report of the first demo, with what it printed as `output`."""
     return kennel.demo()
+
+
+@pytest.fixture
+def api(kennel: Kennel, demo: dict[str, Any]) -> httpx.Client:
+    """Airflow's REST API, as admin."""
+    url = demo["airflow"]["url"]
+    login = {"username": "admin", "password": json.loads((kennel.home / "airflow-passwords.json").read_text())["admin"]}
+    token = httpx.post(f"{url}/auth/token", json=login, trust_env=False).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.Client(base_url=f"{url}/api/v2", headers=headers, trust_env=False, timeout=60)
+
+
+@pytest.fixture
+def sagemaker(kennel: Kennel, demo: dict[str, Any]) -> Any:
+    """A boto3 client of the demo's local AWS, as root."""
+    variables = dict(line.split("=", 1) for line in kennel.run("env").stdout.splitlines())
+    names = ("aws_access_key_id", "aws_secret_access_key")
+    keys = {name: variables[name.upper()] for name in names}
+    region, url = variables["AWS_REGION"], variables["AWS_ENDPOINT_URL"]
+    return boto3.client("sagemaker", region_name=region, endpoint_url=url, **keys)

@@ -1,23 +1,11 @@
 """Retraining over past weeks, as Airflow's own backfill."""
 
-import json
 import time
 from typing import Any
 
 import httpx
-import pytest
 
 SUNDAY = "2026-11-08T03:00:00Z"
-
-
-@pytest.fixture
-def api(kennel: Any, demo: dict[str, Any]) -> httpx.Client:
-    """Airflow's REST API, as admin."""
-    url = demo["airflow"]["url"]
-    login = {"username": "admin", "password": json.loads((kennel.home / "airflow-passwords.json").read_text())["admin"]}
-    token = httpx.post(f"{url}/auth/token", json=login, trust_env=False).json()["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=f"{url}/api/v2", headers=headers, trust_env=False, timeout=60)
 
 
 def test_a_past_week_without_new_photos_is_looked_at_and_skipped(api: httpx.Client) -> None:

@@ -13,11 +13,16 @@ import pytest
 
 from kennel.local import datasets
 
-RETRAIN = ["publish_code", "snapshot", "embed", "tune", "train", "evaluate", "judge", "register"]
+RETRAIN = [
+    *("publish_code", "snapshot", "embed", "tune", "train", "evaluate", "judge", "register", "ask", "promote"),
+]
 DEPLOY = [
     *("choose_model", "create_model", "create_endpoint_config", "deploy_endpoint", "scale_endpoint"),
     *("deploy_function", "check_rights", "smoke_test"),
 ]
+
+
+UNNEEDED = {"ask"}  # skipped when all goes well
 
 
 def aws(kennel: Any, service: str) -> Any:
@@ -36,9 +41,10 @@ def sample(kennel: Any, demo: dict[str, Any]) -> Path:
 
 
 @pytest.mark.parametrize(("dag", "tasks"), [("retrain", RETRAIN), ("deploy", DEPLOY)])
-def test_every_task_of_both_dags_succeeded(demo: dict[str, Any], dag: str, tasks: list[str]) -> None:
+def test_every_task_of_both_dags_succeeded_that_was_needed(demo: dict[str, Any], dag: str, tasks: list[str]) -> None:
     assert demo[dag]["state"] == "success"
-    assert {task["task_id"]: task["state"] for task in demo[dag]["tasks"]} == dict.fromkeys(tasks, "success")
+    states = {task["task_id"]: task["state"] for task in demo[dag]["tasks"]}
+    assert states == {task: "skipped" if task in UNNEEDED else "success" for task in tasks}
     assert all(task["seconds"] > 0 for task in demo[dag]["tasks"])
 
 
@@ -54,6 +60,14 @@ def test_the_model_knows_the_drawn_breeds(demo: dict[str, Any]) -> None:
     assert re.fullmatch(r"arn:aws:sagemaker:us-east-1:000000000000:model-package/kennel-dogs/\d+", model["package_arn"])
     assert model["classes"] == 12
     assert 0.6 <= model["top1"] <= model["top5"] <= 1
+    assert model["outcome"] == "promote"
+    assert "of 12 test photos are right" in model["why"]
+
+
+def test_the_run_says_what_it_would_have_cost(demo: dict[str, Any]) -> None:
+    costs = demo["model"]["costs"]
+    assert [stage["stage"] for stage in costs] == ["embed", "tune", "train", "evaluate"]
+    assert all(stage["billable_seconds"] > 0 and stage["usd"] > 0 for stage in costs)
 
 
 def test_it_is_in_service_and_scales(demo: dict[str, Any]) -> None:
@@ -77,7 +91,7 @@ def test_what_was_printed_tells_each_task_each_trial_and_where_to_go(demo: dict[
     output = demo["output"]
     for dag, tasks in (("retrain", RETRAIN), ("deploy", DEPLOY)):
         for task in tasks:
-            assert re.search(rf"^{dag} +{task} +success +[0-9.]+ s", output, re.MULTILINE), task
+            assert re.search(rf"^{dag} +{task} +(success|skipped) +[0-9.]+ s", output, re.MULTILINE), task
     assert len(re.findall(r"^trial .* Completed .* valid_loss [0-9.]+", output, re.MULTILINE)) == 8
     assert demo["airflow"]["url"] in output
     assert "user admin, password" in output
