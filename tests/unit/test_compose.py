@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from kennel.config import load as load_classifier
+from kennel.defaults import POOL
 from tests.compose import ROOT, VARIABLE, environment, generated, load
 
 AIRFLOW = ("init", "api-server", "scheduler", "dag-processor", "triggerer", "worker")
@@ -109,6 +111,13 @@ def test_airflow_works_on_the_local_aws_that_is_started(compose: dict[str, Any],
         seen = environment(compose["services"][name], variables)
         assert seen["AWS_ENDPOINT_URL"] == f"http://{address}:{port}"
         assert seen["KENNEL_ALLOWED_HOSTS"] == f"{address}:{port}"
+
+
+def test_the_pool_has_the_classifiers_slots_and_counts_deferred_tasks(compose: dict[str, Any]) -> None:
+    slots = load_classifier("dogs", {"KENNEL_ACCOUNT_ID": "0" * 12}).jobs_at_once
+    made = next(line for line in compose["services"]["init"]["command"][-1].splitlines() if " pools " in line)
+    assert made.startswith(f"airflow pools set {POOL} {slots} ")
+    assert made.endswith(" --include-deferred")
 
 
 def test_airflow_image_has_all_but_what_the_jobs_need(tmp_path: Path) -> None:
