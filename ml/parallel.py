@@ -72,6 +72,7 @@ def joined() -> Iterator[Group]:
         torch.distributed.init_process_group(
             "nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE
         )
+        torch.distributed.barrier()  # one that failed while another still connects to it would make that one abort
         yield group
     except Exception as error:
         _tell(store, error)
