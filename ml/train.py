@@ -8,6 +8,11 @@ directory. With the channel `weights`, that of the final training, the model dir
 
 The model kept is that of the epoch with the lowest valid_loss. Its line is printed once more at the end, because a
 tuning job takes the last value it reads as the trial's result.
+
+Several processes that torchrun started (`parallel.py`) train one model: `batch_size` is that of a step of all of them
+together, each takes its share of every batch, and their gradients are added up before the step. All draw the same
+batches and the same dropout from the seed, so the model is that of one process alone but for rounding. The first one
+prints and saves.
 """
 
 import json
@@ -26,6 +31,7 @@ from torch.optim.adamw import adamw
 
 from backbones import BACKBONES
 from job import BASE, FAILURE, JobError, parse, run
+from parallel import Group, joined
 
 EMBEDDINGS = Path(os.environ.get("SM_CHANNEL_EMBEDDINGS", BASE / "input/data/embeddings"))
 WEIGHTS = Path(os.environ.get("SM_CHANNEL_WEIGHTS", BASE / "input/data/weights"))
@@ -73,14 +79,14 @@ class AdamW:
         self.weight_decay = weight_decay
         self._means = [torch.zeros_like(parameter) for parameter in parameters]
         self._squares = [torch.zeros_like(parameter) for parameter in parameters]
-        self._steps = [torch.zeros(()) for _ in parameters]
+        self._steps = [torch.zeros((), device=parameter.device) for parameter in parameters]
 
     @torch.no_grad()
-    def step(self, loss: Tensor) -> None:
-        """Moves the parameters by one step against the gradient of the loss."""
+    def step(self, gradients: list[Tensor]) -> None:
+        """Moves the parameters by one step against their gradients."""
         adamw(
             self.parameters,
-            list(torch.autograd.grad(loss, self.parameters)),
+            gradients,
             self._means,
             self._squares,
             [],
@@ -122,8 +128,8 @@ class Epoch:
         )
 
 
-def read_split(name: str, features: int) -> Split:
-    """A split of the embeddings, each view of a photo a row. Raises JobError."""
+def read_split(name: str, features: int, device: torch.device) -> Split:
+    """A split of the embeddings on a device, each view of a photo a row. Raises JobError."""
     path = EMBEDDINGS / f"{name}.npz"
     if not path.is_file():
         raise JobError(f"{path} is missing: the embeddings channel must hold what embed.py wrote")
@@ -133,40 +139,51 @@ def read_split(name: str, features: int) -> Split:
         labels = torch.from_numpy(arrays["labels"]).repeat_interleave(views)
     if width != features:
         raise JobError(f"{path} holds {width} features a photo, --backbone makes {features}: embed with that backbone")
-    return Split(vectors, labels)
+    return Split(vectors.to(device), labels.to(device))
 
 
-def fit(train: Split, valid: Split, classes: int, options: Hyperparameters) -> Iterator[Epoch]:
-    """Trains a linear head, an epoch at a time."""
+def fit(train: Split, valid: Split, classes: int, options: Hyperparameters, group: Group) -> Iterator[Epoch]:
+    """Trains a linear head, an epoch at a time, as one of a group that all have the same splits."""
     # One centre and one scale make a learning rate mean the same for every backbone; both are folded into the head.
     centre = train.features.mean(0)
     scale = (train.features - centre).square().mean().sqrt().clamp_min(1e-6)
     inputs = (train.features - centre) / scale
-    weight = torch.zeros(classes, inputs.shape[1], requires_grad=True)
-    bias = torch.zeros(classes, requires_grad=True)
+    weight = torch.zeros(classes, inputs.shape[1], device=group.device, requires_grad=True)
+    bias = torch.zeros(classes, device=group.device, requires_grad=True)
     optimizer = AdamW([weight, bias], options.learning_rate, options.weight_decay)
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     for number in range(1, options.epochs + 1):
-        total = 0.0
+        total, handled = 0.0, 0
         for rows in torch.split(torch.randperm(len(inputs)), options.batch_size):
-            loss = cross_entropy(linear(dropout(inputs[rows], options.dropout), weight, bias), train.labels[rows])
-            optimizer.step(loss)
+            # Drawn for the whole batch, on the CPU: the same whoever takes which rows, and on what.
+            kept = dropout(torch.ones(len(rows), inputs.shape[1]), options.dropout)
+            mine = group.share(rows)
+            scores = linear(inputs[mine] * group.share(kept).to(group.device), weight, bias)
+            loss = cross_entropy(scores, train.labels[mine], reduction="sum") / len(rows)
+            gradients = list(torch.autograd.grad(loss, [weight, bias]))
+            loss = loss.detach()
+            group.add_up([*gradients, loss])
+            optimizer.step(gradients)
             total += loss.item() * len(rows)
+            handled += len(mine)
+        if group.size > 1 and number == 1:
+            print(f"process {group.rank} of {group.size} took {handled} of {len(inputs)} rows", flush=True)
         folded = weight.detach() / scale
         shifted = bias.detach() - folded @ centre
         scores = linear(valid.features, folded, shifted)
         valid_loss = cross_entropy(scores, valid.labels).item()
         accuracy = (scores.argmax(1) == valid.labels).float().mean().item()
-        yield Epoch(number, total / len(inputs), valid_loss, accuracy, folded, shifted)
+        yield Epoch(number, total / len(inputs), valid_loss, accuracy, folded.cpu(), shifted.cpu())
 
 
-def announced(epochs: Iterator[Epoch]) -> Iterator[Epoch]:
-    """The same epochs, each printed as it ends. Raises JobError when the training diverged."""
+def announced(epochs: Iterator[Epoch], group: Group) -> Iterator[Epoch]:
+    """The same epochs, each printed once as it ends. Raises JobError when the training diverged."""
     for epoch in epochs:
         if not math.isfinite(epoch.valid_loss):
             raise JobError(f"valid_loss is {epoch.valid_loss} in epoch {epoch.number}: lower --learning_rate")
-        print(epoch, flush=True)
+        if group.first:
+            print(epoch, flush=True)
         yield epoch
 
 
@@ -195,13 +212,16 @@ def save(best: Epoch, classes: list[str], options: Hyperparameters) -> None:
 
 def main(argv: list[str]) -> None:
     """Trains, and saves the best epoch's model."""
-    options = parse(Hyperparameters, argv)
-    features = BACKBONES[options.backbone].features
-    train, valid = read_split("train", features), read_split("valid", features)
-    classes: list[str] = json.loads((EMBEDDINGS / "classes.json").read_text())
-    best = min(announced(fit(train, valid, len(classes), options)), key=lambda epoch: epoch.valid_loss)
-    save(best, classes, options)
-    print(f"kept the model of epoch {best.number}:\n{best}", flush=True)
+    with joined() as group:
+        options = parse(Hyperparameters, argv)
+        features = BACKBONES[options.backbone].features
+        train, valid = (read_split(name, features, group.device) for name in ("train", "valid"))
+        classes: list[str] = json.loads((EMBEDDINGS / "classes.json").read_text())
+        epochs = announced(fit(train, valid, len(classes), options, group), group)
+        best = min(epochs, key=lambda epoch: epoch.valid_loss)
+        if group.first:
+            save(best, classes, options)
+            print(f"kept the model of epoch {best.number}:\n{best}", flush=True)
 
 
 if __name__ == "__main__":

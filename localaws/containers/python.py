@@ -5,12 +5,14 @@ what this server runs on. It is laid out by hand, in a millisecond, where the mo
 """
 
 import contextlib
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
 
 # Commands that this server's environment has too, but with its own Python written into them.
 _COMMANDS = {"pip": "pip", "pip3": "pip", "torchrun": "torch.distributed.run"}
+_STARTED_WITH = Path(__file__).with_name("one_machine.py")
 
 
 def lay_out(place: Path) -> None:
@@ -20,7 +22,8 @@ def lay_out(place: Path) -> None:
     packages.mkdir(parents=True, exist_ok=True)
     # All that is installed here is installed there, and pip leaves it alone.
     parents = dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
-    (packages / "parent.pth").write_text("\n".join(parents))
+    (packages / "parent.pth").write_text("\n".join([*parents, f"import {_STARTED_WITH.stem}"]))
+    shutil.copyfile(_STARTED_WITH, packages / _STARTED_WITH.name)
     (place / "pyvenv.cfg").write_text(f"home = {interpreter.parent}\ninclude-system-site-packages = false\n")
     (place / "bin").mkdir(exist_ok=True)
     for name in ("python", "python3", interpreter.name):

@@ -14,6 +14,7 @@ from typing import Any
 from localaws.jobs.limits import threads
 
 _OWN = ("sagemaker_", "_tuning_")  # hyperparameters for the toolkit and the tuner, not for the script
+_FRAMEWORK_PARAMETERS = ("sagemaker_torch_distributed_enabled", "sagemaker_instance_type")
 _MASTER_PORT = "7777"
 _FRAMEWORK = "sagemaker_pytorch_container.training:main"
 
@@ -33,6 +34,11 @@ class Host:
     def name(self) -> str:
         """`algo-1` and so on."""
         return str(self.resource_config["current_host"])
+
+    @property
+    def torchrun(self) -> bool:
+        """Whether torchrun starts the script, as `distribution={"torch_distributed": {"enabled": True}}` asks for."""
+        return bool(self.hyperparameters.get("sagemaker_torch_distributed_enabled", False))
 
 
 def decoded(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
@@ -69,10 +75,22 @@ def input_data_config(channels: Sequence[Mapping[str, Any]], mode: str = "File")
 
 
 def user_command(host: Host) -> list[str]:
-    """`python train.py --batch_size 64 ...`, hyperparameters in the order of their names."""
+    """`python train.py --batch_size 64 ...`, hyperparameters in the order of their names, or torchrun for `python`."""
     program = str(host.hyperparameters["sagemaker_program"])
+    if host.torchrun:
+        return [*_torchrun(host), program, *_user_arguments(host)]
     start = ["python", program] if program.endswith(".py") else ["bash", program]
     return [*start, *_user_arguments(host)]
+
+
+def _torchrun(host: Host) -> list[str]:
+    """One process on each host: there are no GPUs here, else it would be one for each."""
+    hosts: list[str] = host.resource_config["hosts"]
+    command = ["torchrun", "--nnodes", str(len(hosts)), "--nproc_per_node", "1"]
+    if len(hosts) > 1:
+        command += ["--master_addr", hosts[0], "--master_port", _MASTER_PORT]
+        command += ["--node_rank", str(hosts.index(host.name))]
+    return command
 
 
 def user_environment(host: Host) -> dict[str, str]:
@@ -113,17 +131,18 @@ def _facts(host: Host) -> dict[str, Any]:
     """SM_TRAINING_ENV, by the toolkit's names; most are SM_* variables of their own as well."""
     config = host.resource_config
     groups = {group["instance_group_name"]: group for group in config["instance_groups"]}
+    distributed = {name: value for name, value in host.hyperparameters.items() if name in _FRAMEWORK_PARAMETERS}
     program = str(host.hyperparameters["sagemaker_program"])
     channels = {channel: f"/opt/ml/input/data/{channel}" for channel in host.input_data_config}
     return {
-        "additional_framework_parameters": {},
+        "additional_framework_parameters": distributed,
         "channel_input_dirs": channels,
         "current_host": host.name,
         "current_instance_group": config["current_group_name"],
         "current_instance_group_hosts": config["hosts"],
         "current_instance_type": config["current_instance_type"],
-        "distribution_hosts": [],
-        "distribution_instance_groups": [],
+        "distribution_hosts": config["hosts"] if host.torchrun else [],
+        "distribution_instance_groups": [config["current_group_name"]] if host.torchrun else [],
         "framework_module": _FRAMEWORK,
         "hosts": config["hosts"],
         "hyperparameters": _user_hyperparameters(host),

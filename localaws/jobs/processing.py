@@ -1,14 +1,16 @@
 """One processing job: its inputs in, a container per instance, its outputs out."""
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from localaws.cloud import Cloud, Credentials, now
 from localaws.containers.training import resource_config
-from localaws.jobs import s3
+from localaws.jobs import hosts, s3
 from localaws.jobs.clients import client
 from localaws.jobs.environment import container_environment, image_problem
+from localaws.jobs.hosts import Host
 from localaws.jobs.live import Cause, Container, Ending, JobError, Run
 from localaws.jobs.logs import LogStream
 from localaws.jobs.mirror import Mirror, meanwhile, send_all, send_settled
@@ -36,12 +38,16 @@ class ProcessingJob:
         if problem := image_problem(specification["ImageUri"]):
             raise JobError(f"ClientError: {problem}")
         bucket = client(self._cloud, "s3", self._credentials)
-        hosts = [f"algo-{n}" for n in range(1, document["ProcessingResources"]["ClusterConfig"]["InstanceCount"] + 1)]
-        workspaces = [Workspace(self._cloud.directory("jobs", KIND, self._name, host), hosts=hosts) for host in hosts]
+        with hosts.reserved(document["ProcessingResources"]["ClusterConfig"]["InstanceCount"]) as reserved:
+            self._run_on(reserved, run, bucket, document)
+
+    def _run_on(self, reserved: Sequence[Host], run: Run, bucket: Any, document: Document) -> None:
+        workspaces = hosts.workspaces(reserved, functools.partial(self._cloud.directory, "jobs", KIND, self._name))
         for number, workspace in enumerate(workspaces):
-            _bring_in(bucket, document, workspace, (number, len(hosts)), run)
+            _bring_in(bucket, document, workspace, (number, len(reserved)), run)
         containers = [
-            self._container(document, workspace, hosts, host) for workspace, host in zip(workspaces, hosts, strict=True)
+            self._container(document, workspace, reserved, host)
+            for workspace, host in zip(workspaces, reserved, strict=True)
         ]
         run.check()
         mirrors = _mirrors(bucket, document, workspaces)
@@ -85,11 +91,11 @@ class ProcessingJob:
                 **members,
             )
 
-    def _container(self, document: Document, workspace: Workspace, hosts: Sequence[str], host: str) -> Container:
+    def _container(self, document: Document, workspace: Workspace, reserved: Sequence[Host], host: Host) -> Container:
         cluster = document["ProcessingResources"]["ClusterConfig"]
         files = {
             "processingjobconfig": document,
-            "resourceconfig": resource_config(hosts, host, cluster["InstanceType"]),
+            "resourceconfig": resource_config([one.seen for one in reserved], host.seen, cluster["InstanceType"]),
         }
         workspace.real("/opt/ml/config").mkdir()
         for name, content in files.items():
@@ -97,7 +103,7 @@ class ProcessingJob:
         workspace.real("/opt/ml/output").mkdir(exist_ok=True)
         specification = document["AppSpecification"]
         environment = {
-            **container_environment(self._cloud, self._credentials, workspace, len(hosts)),
+            **container_environment(self._cloud, self._credentials, workspace, len(reserved)),
             "PROCESSING_JOB_NAME": self._name,
             "PROCESSING_JOB_ARN": document["ProcessingJobArn"],
             **document.get("Environment", {}),
@@ -107,7 +113,7 @@ class ProcessingJob:
             [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", ())],
             {key: workspace.seen(value) for key, value in environment.items()},
             "/opt/ml",
-            LogStream(self._cloud, LOG_GROUP, f"{self._name}/{host}-{int(document['CreationTime'])}"),
+            LogStream(self._cloud, LOG_GROUP, f"{self._name}/{host.name}-{int(document['CreationTime'])}"),
         )
 
 

@@ -13,9 +13,10 @@ from typing import Any
 from localaws.cloud import Cloud, Credentials, now
 from localaws.containers import requirements, training
 from localaws.errors import AwsError
-from localaws.jobs import live, s3, spot
+from localaws.jobs import hosts, live, s3, spot
 from localaws.jobs.clients import client, root_client
 from localaws.jobs.environment import container_environment, image_problem
+from localaws.jobs.hosts import Host
 from localaws.jobs.live import REASON_LENGTH, Cause, Container, Ending, JobError, Run
 from localaws.jobs.logs import LogStream
 from localaws.jobs.metrics import Metrics, OnValue
@@ -142,21 +143,33 @@ class TrainingJob:
         self, run: Run, bucket: Any, document: Document, metrics: Metrics, seconds: float, deadline: float
     ) -> "Attempt":
         """Run the containers, with fresh directories, until they end or the time is over."""
-        hosts = [f"algo-{number}" for number in range(1, document["ResourceConfig"]["InstanceCount"] + 1)]
-        workspaces = [Workspace(self._cloud.directory("jobs", KIND, self._name, host), hosts=hosts) for host in hosts]
+        with hosts.reserved(document["ResourceConfig"]["InstanceCount"]) as reserved:
+            return self._attempt_on(reserved, run, bucket, document, metrics, seconds, deadline)
+
+    def _attempt_on(
+        self,
+        reserved: Sequence[Host],
+        run: Run,
+        bucket: Any,
+        document: Document,
+        metrics: Metrics,
+        seconds: float,
+        deadline: float,
+    ) -> "Attempt":
+        workspaces = hosts.workspaces(reserved, functools.partial(self._cloud.directory, "jobs", KIND, self._name))
         mirrors = _checkpoints(bucket, document, workspaces)
         try:
             pipes = [
                 pipe
                 for number, workspace in enumerate(workspaces)
-                for pipe in _bring_in(bucket, document, workspace, (number, len(hosts)), run)
+                for pipe in _bring_in(bucket, document, workspace, (number, len(reserved)), run)
             ]
             for mirror in mirrors:
                 mirror.restore()
         except s3.TransferError as error:
             raise JobError(f"ClientError: Data download failed: {error}") from error
         containers = [
-            self._container(bucket, document, workspace, hosts, number, metrics)
+            self._container(bucket, document, workspace, reserved, number, metrics)
             for number, workspace in enumerate(workspaces)
         ]
         dimensions = [{"Name": "TrainingJobName", "Value": self._name}]
@@ -219,7 +232,7 @@ class TrainingJob:
         bucket: Any,
         document: Document,
         workspace: Workspace,
-        hosts: Sequence[str],
+        reserved: Sequence[Host],
         number: int,
         metrics: Metrics,
     ) -> Container:
@@ -228,13 +241,15 @@ class TrainingJob:
             document["TrainingJobArn"],
             self._cloud.region,
             training.decoded(document.get("HyperParameters", {})),
-            training.resource_config(hosts, hosts[number], document["ResourceConfig"]["InstanceType"]),
+            training.resource_config(
+                [host.seen for host in reserved], reserved[number].seen, document["ResourceConfig"]["InstanceType"]
+            ),
             training.input_data_config(
                 document.get("InputDataConfig", ()), document["AlgorithmSpecification"]["TrainingInputMode"]
             ),
         )
         _write_configuration(workspace, document, host)
-        environment = container_environment(self._cloud, self._credentials, workspace, self._share * len(hosts))
+        environment = container_environment(self._cloud, self._credentials, workspace, self._share * len(reserved))
         environment |= training.container_variables(host)
         specification = document["AlgorithmSpecification"]
         if "ContainerEntrypoint" in specification:
@@ -243,7 +258,7 @@ class TrainingJob:
         else:
             command, cwd = self._script(bucket, workspace, host, environment), "/opt/ml/code"
         environment |= document.get("Environment", {})
-        stream = f"{self._name}/{hosts[number]}-{int(document['CreationTime'])}"
+        stream = f"{self._name}/{reserved[number].name}-{int(document['CreationTime'])}"
         return Container(
             workspace,
             command,
@@ -268,6 +283,8 @@ class TrainingJob:
         program = str(host.hyperparameters["sagemaker_program"])
         if not is_inside(f"/opt/ml/code/{program}", "/opt/ml/code") or not (code / program).is_file():
             raise JobError(f"AlgorithmError: The entry point {program} is not in {source}")
+        if host.torchrun and not program.endswith(".py"):
+            raise JobError(f"AlgorithmError: torchrun starts Python scripts only, and the entry point is {program}")
         environment |= training.user_environment(host)
         return requirements.with_requirements(
             training.user_command(host), code / "requirements.txt", "/opt/ml/code/requirements.txt"

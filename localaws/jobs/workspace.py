@@ -33,13 +33,13 @@ Entrance = Callable[["Workspace", str], list[str]]
 
 @dataclass(frozen=True)
 class Workspace:
-    """One container's files, under `directory` (which exists). `hosts` are names it resolves to this machine.
+    """One container's files, under `directory` (which exists). `hosts`: names it can look up, with their addresses.
 
     `opt`: directories that it sees under /opt besides `ml`, by the name they have there.
     """
 
     directory: Path
-    hosts: Sequence[str] = field(default=())
+    hosts: Mapping[str, str] = field(default_factory=dict)
     opt: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -152,5 +152,6 @@ def _neighbours(workspace: Workspace) -> list[Path]:
 
 def _hosts_file(workspace: Workspace) -> str:
     path = workspace.directory / "hosts"
-    path.write_text(f"{Path('/etc/hosts').read_text()}\n127.0.0.1 {' '.join(workspace.hosts)}\n")
+    lines = [Path("/etc/hosts").read_text(), *(f"{address} {name}" for name, address in workspace.hosts.items())]
+    path.write_text("\n".join(lines) + "\n")
     return str(path)

@@ -192,10 +192,10 @@ class Workbench:
             time.sleep(0.05)
         return job
 
-    def lines(self, group: str, job: str) -> list[str]:
-        """What the first container of a job has said."""
+    def lines(self, group: str, job: str, host: str = "algo-1") -> list[str]:
+        """What a container of a job has said, the first one unless another is named."""
         try:
-            answer = self.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/algo-1")
+            answer = self.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/{host}-")
         except self.logs.exceptions.ResourceNotFoundException:  # the first job of a server makes the group
             return []
         streams = answer["logStreams"]

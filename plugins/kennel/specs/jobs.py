@@ -114,8 +114,12 @@ def tuning_job(classifier: Classifier, data: Data, max_jobs: int, max_parallel_j
 
 
 def training_job(classifier: Classifier, data: Data, best: dict[str, str], instance_type: str) -> Body:
-    """The final training with the tuner's best hyperparameters; its artifact serves by itself."""
-    at = Names.of(classifier)
+    """The final training with the tuner's best hyperparameters; its artifact serves by itself.
+
+    On several instances it is one training of one model: without the hyperparameters that make the container start
+    train.py by torchrun, each instance would train a model of its own, for as long as one alone takes.
+    """
+    at, count = Names.of(classifier), classifier.train.instance_count
     weights = _channel("weights", at.uri(names.weights(classifier.embed.backbone)))
     body = _training(
         classifier,
@@ -125,10 +129,12 @@ def training_job(classifier: Classifier, data: Data, best: dict[str, str], insta
         channels=[_channel("embeddings", _embeddings(classifier, data)), weights],
     )
     tuned = {name: value for name, value in best.items() if not name.startswith("_")}
+    torchrun = {"sagemaker_torch_distributed_enabled": "true", "sagemaker_instance_type": instance_type}
     return {
         **body,
         "TrainingJobName": names.fit(f"{data.run}-train"),
-        "HyperParameters": {**body["HyperParameters"], **tuned},
+        "ResourceConfig": {**body["ResourceConfig"], "InstanceCount": count},
+        "HyperParameters": {**body["HyperParameters"], **tuned, **(torchrun if count > 1 else {})},
         "StoppingCondition": {"MaxRuntimeInSeconds": classifier.train.max_runtime_minutes * 60},
         "Tags": tags(classifier),
     }

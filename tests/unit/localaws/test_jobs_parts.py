@@ -111,6 +111,18 @@ def test_hyperparameters_reach_the_script_by_their_meaning() -> None:
     assert json.loads(variables["SM_TRAINING_ENV"])["is_master"] is False
 
 
+def test_torchrun_starts_the_script_on_every_host_when_it_is_asked_for() -> None:
+    given = {"sagemaker_program": "train.py", "sagemaker_torch_distributed_enabled": "true", "rate": "0.1"}
+    assert training.user_command(host(given)) == [
+        *("torchrun", "--nnodes", "2", "--nproc_per_node", "1"),
+        *("--master_addr", "algo-1", "--master_port", "7777", "--node_rank", "1"),
+        *("train.py", "--rate", "0.1"),
+    ]
+    facts = json.loads(training.user_environment(host(given))["SM_TRAINING_ENV"])
+    assert facts["additional_framework_parameters"] == {"sagemaker_torch_distributed_enabled": True}
+    assert facts["distribution_hosts"] == ["algo-1", "algo-2"]
+
+
 def config(strategy: str, spec: dict[str, Any], kind: str = "Continuous") -> dict[str, Any]:
     return {
         "Strategy": strategy,

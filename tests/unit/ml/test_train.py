@@ -102,7 +102,7 @@ def test_optimizes_as_torchs_adamw_does() -> None:
     optimizer = AdamW([ours], 0.05, 0.1)
     reference = torch.optim.AdamW([theirs], 0.05, weight_decay=0.1)
     for _ in range(20):
-        optimizer.step((inputs @ ours - targets).square().mean())
+        optimizer.step(list(torch.autograd.grad((inputs @ ours - targets).square().mean(), [ours])))
         reference.zero_grad()
         (inputs @ theirs - targets).square().mean().backward()  # type: ignore[no-untyped-call]
         reference.step()

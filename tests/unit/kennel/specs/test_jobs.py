@@ -69,6 +69,20 @@ def test_the_final_training_takes_the_best_trials_values_and_the_weights(dogs: C
     assert [channel["ChannelName"] for channel in body["InputDataConfig"]] == ["embeddings", "weights"]
 
 
+def test_several_instances_train_one_model_by_torchrun(dogs: Classifier) -> None:
+    alone = jobs.training_job(dogs, DATA, {}, "ml.m5.xlarge")
+    assert alone["ResourceConfig"]["InstanceCount"] == 1
+    assert not any("distributed" in name for name in alone["HyperParameters"])
+    several = dogs.model_copy(update={"train": dogs.train.model_copy(update={"instance_count": 3})})
+    body = jobs.training_job(several, DATA, {}, "ml.m5.xlarge")
+    assert validate("sagemaker", "CreateTrainingJob", body) == []
+    assert body["ResourceConfig"]["InstanceCount"] == 3
+    assert body["HyperParameters"]["sagemaker_torch_distributed_enabled"] == "true"
+    trial = tuning(several)["TrainingJobDefinition"]
+    assert trial["ResourceConfig"]["InstanceCount"] == 1
+    assert not any("distributed" in name for name in trial["StaticHyperParameters"])
+
+
 def test_a_trial_has_no_weights(dogs: Classifier) -> None:
     channels = tuning(dogs)["TrainingJobDefinition"]["InputDataConfig"]
     assert [channel["ChannelName"] for channel in channels] == ["embeddings"]
