@@ -131,6 +131,10 @@ class Airflow:
         wanted = (entry for entry in entries if not errors or entry.get("level") in {"error", "critical"})
         return [line for entry in wanted for line in _lines(entry)]
 
+    def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        """Ask for a change of a path under /api/v2. Raises RunFailedError when it is refused."""
+        return self._checked(self._answer(method, path, json=body))
+
     def get(self, path: str, **query: Any) -> Any:
         """GET a path under /api/v2. Raises RunFailedError when it is refused."""
         return self._checked(self._answer("GET", path, params=query))

@@ -50,14 +50,27 @@ class StatusTrigger(SageMakerTrigger):
     """
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the one event."""
+        """Yield the one event.
+
+        The work is shielded because Airflow tells by the message of a cancellation whether to call `on_kill`, and
+        the look-up of a connection (asgiref's sync_to_async) replaces the cancellation by one without a message.
+        """
+        work = asyncio.ensure_future(self._waited())
+        try:
+            event = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        yield event
+
+    async def _waited(self) -> TriggerEvent:
+        """The event, however often AWS has to be asked again."""
         self._left = self.attempts
         while self._left > 0:
             try:
                 async with await self.hook().get_async_conn() as client:
                     if event := await self._watched(client):
-                        yield event
-                        return
+                        return event
             except (BotoCoreError, ClientError, OSError) as error:
                 if is_final(error):
                     raise
@@ -65,7 +78,7 @@ class StatusTrigger(SageMakerTrigger):
                 # it may be the client that cannot be had, before any look
                 self._left -= 1
                 await asyncio.sleep(self.waiter_delay)
-        yield self._event("timeout", f"it was not done after {self.attempts} looks, {self.waiter_delay} s apart")
+        return self._event("timeout", f"it was not done after {self.attempts} looks, {self.waiter_delay} s apart")
 
     async def _watched(self, client: Any) -> TriggerEvent | None:
         """The event, or None when the looks are used up. Raises what the client does."""

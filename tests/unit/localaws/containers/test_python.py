@@ -43,7 +43,12 @@ def test_hosts_of_two_jobs_listen_on_the_same_port(place: Path) -> None:
     store = "TCPStore(sys.argv[1], 7777, None, True, wait_for_workers=False); print('up', flush=True); input()"
     jobs = []
     for address in ("127.240.0.1", "127.240.1.1", "127.240.1.1"):
-        command = [place / "bin" / "python", "-c", f"import sys; from torch.distributed import TCPStore; {store}", address]
+        command = [
+            place / "bin" / "python",
+            "-c",
+            f"import sys; from torch.distributed import TCPStore; {store}",
+            address,
+        ]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         jobs.append(subprocess.Popen(command, env={}, text=True, **pipes))
         if len(jobs) < 3:
