@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Photos to train on.", no_args_is_help=True)
 app.add_typer(data, name="data")
+
+BACKGROUND = 'What was started goes on in the background: "kennel down" stops it.'
 
 
 def main() -> None:
@@ -40,7 +42,7 @@ def up() -> None:
     from kennel.local.state import Home
 
     home = Home.find()
-    with _background_goes_on(), Progress(Console()) as progress:
+    with _interruptible(BACKGROUND), Progress(Console()) as progress:
         services.start(home, progress)
         services.wait_for_airflow(home, progress)
 
@@ -73,7 +75,7 @@ def demo(
     if report and not report.absolute().parent.is_dir():
         raise KennelError(f"There is no directory {report.parent} to write {report.name} to: create it first.")
     home, console = Home.find(), Console()
-    with _background_goes_on():
+    with _interruptible(BACKGROUND):
         document, root = demonstration.run(home, photos, console)
     if report:
         report.write_text(json.dumps(document, indent=2) + "\n")
@@ -95,19 +97,83 @@ def push(
     """Check photos and upload those that are new or changed."""
     from rich.console import Console
 
-    from kennel.local import datasets
-    from kennel.local.aws import LocalAws
+    from kennel.local import accounts, datasets
     from kennel.local.progress import Progress
     from kennel.local.state import Home
 
-    aws = LocalAws.running(Home.find())
-    photos = datasets.check(directory)
-    day = (date or datetime.datetime.now(datetime.UTC)).date()
-    prefix = datasets.prefix(aws.names.datasets, day)
-    with Progress(Console(stderr=True)) as progress:
+    account = accounts.find(Home.find())
+    prefix = datasets.prefix(account.names.datasets, _day(date))
+    with (
+        _interruptible("What is uploaded stays: the same command goes on from there."),
+        accounts.refusals(account.names),
+        Progress(Console(stderr=True)) as progress,
+    ):
+        progress.show("data", "check photos", "running")
+        photos = datasets.check(directory)
+        progress.show("data", "check photos", "done", f"{len(photos.files)} photos")
         advance = progress.counter("data", "push photos", len(photos.files))
-        pushed = datasets.push(aws.client("s3"), aws.names.bucket, prefix, photos, advance=advance)
-    print(f"{directory}, {len(photos.classes)} classes, to s3://{aws.names.bucket}/{prefix}: {pushed}.")
+        pushed = datasets.push(account.client("s3"), account.names.bucket, prefix, photos, advance=advance)
+    print(f"{directory}, {len(photos.classes)} classes, to {account.names.uri(prefix)}: {pushed}.")
+
+
+@data.command("list")
+def list_() -> None:
+    """Show what photos there are, by the date they became known."""
+    from rich.console import Console
+
+    from kennel import snapshot
+    from kennel.local import accounts, catalog
+    from kennel.local.state import Home
+
+    account = accounts.find(Home.find())
+    with accounts.refusals(account.names):
+        found = catalog.partitions(snapshot.listed(account.client("s3"), account.names))
+    if found:
+        Console().print(catalog.table(found))
+    else:
+        where = account.names.uri(account.names.datasets)
+        print(f'There are no photos in {where} yet: "kennel data push" puts some there.')
+
+
+@data.command()
+def describe(
+    cutoff: Annotated[
+        datetime.datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The last day whose photos are known (UTC); today if not given."),
+    ] = None,
+) -> None:
+    """Show what a run with this cutoff would train on, and whether there is a model of just that."""
+    from rich.console import Console
+
+    from kennel.local import accounts, catalog
+    from kennel.local.state import Home
+
+    account = accounts.find(Home.find())
+    with accounts.refusals(account.names):
+        Console().print(catalog.describe(account, _day(cutoff)))
+
+
+@data.command()
+def fetch(
+    name: Annotated[Literal["dog-breeds", "oxford-pets"], typer.Argument(help="Which public set.")],
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to lay it; .kennel/data/NAME if not given.")
+    ] = None,
+) -> None:
+    """Download a public set of dog photos (about 1 GB), ready to be pushed."""
+    from rich.console import Console
+
+    from kennel.local import public
+    from kennel.local.state import Home
+
+    target = (to or Home.find().data / name).resolve()
+    with _interruptible("What is downloaded stays: the same command goes on from there."):
+        fetched = public.fetch(public.SETS[name], target, Console(stderr=True))
+    for photo in fetched.left_out if fetched.new else []:
+        print(f"Left out, as it is not a readable photo: {photo}")
+    verb = "is now" if fetched.new else "is already"
+    print(f"{name}, {fetched.photos} photos of {fetched.classes} classes, {verb} in {fetched.directory}.")
+    print(f"Next: kennel data push {fetched.directory}")
 
 
 @app.command()
@@ -160,13 +226,17 @@ def env() -> None:
 
 
 @contextlib.contextmanager
-def _background_goes_on() -> Iterator[None]:
-    """Say on Ctrl-C what it does not stop."""
+def _interruptible(what_stays: str) -> Iterator[None]:
+    """Say on Ctrl-C what it does not undo."""
     try:
         yield
     except KeyboardInterrupt:
-        print('Interrupted. What was started goes on in the background: "kennel down" stops it.', file=sys.stderr)
+        print(f"Interrupted. {what_stays}", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _day(moment: datetime.datetime | None) -> datetime.date:
+    return (moment or datetime.datetime.now(datetime.UTC)).date()
 
 
 def _complain(error: KennelError) -> int:

@@ -1,113 +1,189 @@
-"""Which photos a run trains on: those known at its cutoff, each content once, in one split."""
+"""Which photos a run trains on: those known at its cutoff, each content once, in one split.
+
+A data set may have millions of photos. They are sorted in a temporary SQLite database on disk, so that memory holds a
+page of the listing, the classes and the dates, and no more.
+"""
 
 import datetime
 import hashlib
 import json
 import re
+import sqlite3
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import IO, Any, NamedTuple
 
 from kennel.names import Names
 
 # test over valid over train: a photo that is tested on must not be trained on.
 SPLITS = ("test", "valid", "train")
-PHOTO = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/(train|valid|test)/([^/]+)/[^/]+\.(?i:jpe?g|png)")
+CLASS = re.compile(r"[0-9]{3}\.\S+")
+PHOTO = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})/(train|valid|test)/([^/]+)/[^/]+\.(?i:jpe?g|png)")
+LAST_MODIFIED = re.compile(rb"<LastModified>[^<]*</LastModified>")
+
+SORT = """
+    CREATE TABLE kept (key TEXT PRIMARY KEY, split TEXT, etag TEXT) WITHOUT ROWID;
+    INSERT INTO kept
+        SELECT key, split, etag
+        FROM (SELECT *, row_number() OVER (PARTITION BY etag ORDER BY rank, key) AS place FROM photos)
+        WHERE place = 1
+        ORDER BY key;
+    DROP TABLE photos;
+"""
 
 
 class SnapshotError(ValueError):
     """The photos there are cannot be trained on; the message says what is missing."""
 
 
-@dataclass(frozen=True)
-class Photo:
-    """An object under `datasets/<classifier>/`: its key below that prefix and the ETag that stands for its content."""
+class Photo(NamedTuple):
+    """An object under `datasets/<classifier>/`: its key below that, the ETag that stands for its content, its bytes."""
 
     key: str
     etag: str
+    size: int
+
+
+class Place(NamedTuple):
+    """Where a photo lies: the day it became known, its split and its class."""
+
+    day: datetime.date
+    split: str
+    class_name: str
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The chosen photos' keys by split, in order; `duplicates` counts those left out."""
+    """The chosen photos.
+
+    `photos` counts them by split and `days` by the day they became known; `duplicates` counts those left out.
+    """
 
     version: str
-    keys: dict[str, list[str]]
+    photos: dict[str, int]
     classes: list[str]
+    days: dict[str, int]
     duplicates: int
+    _kept: sqlite3.Connection = field(repr=False, compare=False)
+
+    def keys(self, split: str) -> Iterator[str]:
+        """The keys of a split's photos, in order."""
+        return (key for (key,) in self._kept.execute("SELECT key FROM kept WHERE split = ? ORDER BY key", (split,)))
 
     def summary(self) -> dict[str, Any]:
-        """What a person wants to know of it."""
-        counts = {split: len(keys) for split, keys in self.keys.items()}
-        return {"version": self.version, "photos": counts, "classes": self.classes, "duplicates": self.duplicates}
+        """What a person wants to know of it, a few hundred bytes whatever its size."""
+        return {
+            "version": self.version,
+            "photos": self.photos,
+            "classes": len(self.classes),
+            "duplicates": self.duplicates,
+            "days": {"first": min(self.days), "last": max(self.days), "count": len(self.days)},
+        }
+
+
+def place(key: str) -> Place | None:
+    """Where a photo lies by its key; None for an object that is no photo.
+
+    Raises SnapshotError for a key that no job may meet as a path, unprintable or leading upwards, and for a date that
+    is none.
+    """
+    if not key.isprintable() or ".." in key.split("/"):
+        raise SnapshotError(f"{key!r} is not a safe key: delete the object, and push the photo under another name")
+    match = PHOTO.fullmatch(key)
+    if match is None:
+        return None
+    try:
+        day = datetime.date.fromisoformat(match[1])
+    except ValueError:
+        raise SnapshotError(f"{key}: there is no such date; move it to dt=YYYY-MM-DD") from None
+    return Place(day, match[2], match[3])
 
 
 def choose(photos: Iterable[Photo], cutoff: datetime.date) -> Snapshot:
     """The snapshot of all photos dated up to the cutoff.
 
     Its version is a hash over sorted (key, ETag): the same photos give the same version, whatever the day.
-    Raises SnapshotError when a split is empty, or there are fewer than two classes, or a class is missing from train.
+    Raises SnapshotError for a key that cannot be used, and when a split is empty, or there are fewer than two classes,
+    or a class is missing from train.
     """
-    placed: dict[str, tuple[int, str]] = {}
-    seen = 0
+    kept = sqlite3.connect("")  # a file that the system removes, however the process ends
+    kept.execute("CREATE TABLE photos (key TEXT, split TEXT, etag TEXT, rank INTEGER)")
+    kept.executemany("INSERT INTO photos VALUES (?, ?, ?, ?)", _known(photos, cutoff))
+    (seen,) = kept.execute("SELECT count(*) FROM photos").fetchone()
+    kept.executescript(SORT)
+
+    digest = hashlib.sha256()
+    photos_of: Counter[str] = Counter()
+    days: Counter[str] = Counter()
+    classes: dict[str, set[str]] = {split: set() for split in SPLITS}
+    for key, split, etag in kept.execute("SELECT key, split, etag FROM kept ORDER BY key"):
+        digest.update(f"{key} {etag}\n".encode())
+        date, _, class_name, _ = key.split("/")
+        photos_of[split] += 1
+        days[date.removeprefix("dt=")] += 1
+        classes[split].add(class_name)
+    _check(classes, cutoff)
+    counts = {split: photos_of[split] for split in SPLITS}
+    duplicates = seen - photos_of.total()
+    return Snapshot(digest.hexdigest()[:12], counts, sorted(classes["train"]), dict(days), duplicates, kept)
+
+
+def _known(photos: Iterable[Photo], cutoff: datetime.date) -> Iterator[tuple[str, str, str, int]]:
     for photo in photos:
-        match = PHOTO.fullmatch(photo.key)
-        if match is None or _day(photo.key, match[1]) > cutoff:
+        found = place(photo.key)
+        if found is None or found.day > cutoff:
             continue
-        seen += 1
-        candidate = (SPLITS.index(match[2]), photo.key)
-        placed[photo.etag] = min(placed.get(photo.etag, candidate), candidate)
-    keys: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for rank, key in sorted(placed.values()):
-        keys[SPLITS[rank]].append(key)
-    _check(keys, cutoff)
-    digest = hashlib.sha256("\n".join(f"{key} {etag}" for etag, (_, key) in _by_key(placed)).encode())
-    return Snapshot(digest.hexdigest()[:12], keys, sorted(_classes(keys["train"])), seen - len(placed))
+        if not CLASS.fullmatch(found.class_name):
+            raise SnapshotError(f"{photo.key}: {found.class_name} is not a class's name; move it to NNN.Breed")
+        yield photo.key, found.split, photo.etag, SPLITS.index(found.split)
 
 
-def _day(key: str, text: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise SnapshotError(f"{key}: there is no such date; move it to dt=YYYY-MM-DD") from None
-
-
-def _by_key(placed: dict[str, tuple[int, str]]) -> list[tuple[str, tuple[int, str]]]:
-    return sorted(placed.items(), key=lambda item: item[1][1])
-
-
-def _classes(keys: Iterable[str]) -> Counter[str]:
-    return Counter(key.split("/")[2] for key in keys)
-
-
-def _check(keys: dict[str, list[str]], cutoff: datetime.date) -> None:
-    empty = [split for split in SPLITS if not keys[split]]
+def _check(classes: dict[str, set[str]], cutoff: datetime.date) -> None:
+    empty = [split for split in SPLITS if not classes[split]]
     if empty:
         raise SnapshotError(
             f"no photos up to {cutoff} in {', '.join(empty)}: "
-            "push a directory with train/, valid/ and test/ to the bucket, on the local AWS by `kennel data push`"
+            "push a directory with train/, valid/ and test/ by `kennel data push`"
         )
-    classes = _classes(keys["train"])
-    if len(classes) < 2:
-        raise SnapshotError(f"all photos are of one class, {next(iter(classes))}: a classifier needs at least two")
-    unknown = (_classes(keys["valid"]) + _classes(keys["test"])).keys() - classes.keys()
+    if len(classes["train"]) < 2:
+        raise SnapshotError(f"all photos are of one class, {min(classes['train'])}: a classifier needs at least two")
+    unknown = (classes["valid"] | classes["test"]) - classes["train"]
     if unknown:
         raise SnapshotError(f"no training photos of {', '.join(sorted(unknown))}, which valid or test has")
 
 
 def listed(client: Any, names: Names) -> Iterator[Photo]:
-    """Every object of the classifier's data sets."""
+    """Every object of the classifier's data sets, in the order of their keys."""
+    # botocore would spend three quarters of a listing's time on dates that nobody reads
+    client.meta.events.register("before-parse.s3.ListObjectsV2", _drop_dates, unique_id="kennel-drop-dates")
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=names.bucket, Prefix=names.datasets):
         for item in page.get("Contents", []):
-            yield Photo(item["Key"].removeprefix(names.datasets), item["ETag"].strip('"'))
+            yield Photo(item["Key"].removeprefix(names.datasets), item["ETag"].strip('"'), item["Size"])
+
+
+def _drop_dates(response_dict: dict[str, Any], **_: Any) -> None:
+    response_dict["body"] = LAST_MODIFIED.sub(b"", response_dict["body"])
 
 
 def write(client: Any, names: Names, snapshot: Snapshot) -> None:
-    """Put the manifests (SageMaker's ManifestFile) and summary.json into the bucket."""
+    """Put the manifests (SageMaker's ManifestFile) and summary.json into the bucket.
+
+    summary.json goes last: where it is, the rest is too. It also has the names of the classes and the photos of each
+    day.
+    """
     prefix = names.snapshot(snapshot.version)
-    documents: dict[str, Any] = {
-        f"{split}.manifest": [{"prefix": names.uri(names.datasets)}, *keys] for split, keys in snapshot.keys.items()
-    }
-    for name, document in {**documents, "summary.json": snapshot.summary()}.items():
-        client.put_object(Bucket=names.bucket, Key=prefix + name, Body=json.dumps(document).encode())
+    for split in SPLITS:
+        with tempfile.TemporaryFile() as file:
+            _write_manifest(file, names.uri(names.datasets), snapshot.keys(split))
+            file.seek(0)
+            client.put_object(Bucket=names.bucket, Key=f"{prefix}{split}.manifest", Body=file)
+    summary = {**snapshot.summary(), "class_names": snapshot.classes, "photos_by_day": snapshot.days}
+    client.put_object(Bucket=names.bucket, Key=f"{prefix}summary.json", Body=json.dumps(summary).encode())
+
+
+def _write_manifest(file: IO[bytes], root: str, keys: Iterable[str]) -> None:
+    file.write(f"[{json.dumps({'prefix': root})}".encode())
+    file.writelines(f",\n{json.dumps(key)}".encode() for key in keys)
+    file.write(b"]")

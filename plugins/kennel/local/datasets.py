@@ -2,7 +2,6 @@
 
 import datetime
 import hashlib
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from typing import Any
 from PIL import Image
 
 from kennel.local.errors import KennelError
+from kennel.snapshot import CLASS
 
 SPLITS = ("train", "valid", "test")
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
-CLASS = re.compile(r"\d{3}\.\S+")
 WORKERS = 8
 
 
@@ -58,7 +57,7 @@ def check(root: Path) -> Photos:
     _check_classes(root, classes)
     paths = [path for folders in classes.values() for folder in folders.values() for path in folder]
     with ThreadPoolExecutor(WORKERS) as pool:
-        _refuse(problem for problem in pool.map(_problem, paths) if problem)
+        _refuse(problem for problem in pool.map(problem, paths) if problem)
     return Photos(root, tuple(path.relative_to(root).as_posix() for path in paths))
 
 
@@ -111,9 +110,9 @@ def _check_classes(root: Path, classes: dict[str, dict[str, list[Path]]]) -> Non
     if len(known) == 1:
         raise KennelError(f"{root} has only the class {known.pop()}: there is nothing to tell apart; add a second one.")
     _refuse(
-        f"{name} is not a class's name: call the folder NNN.Breed"
+        f"{name!r} is not a class's name: call the folder NNN.Breed"
         for name in sorted(known)
-        if not CLASS.fullmatch(name)
+        if not CLASS.fullmatch(name) or not name.isprintable()
     )
     _refuse(
         f"{split}/{name} has no photo: every class needs one in each of train/, valid/ and test/"
@@ -123,7 +122,10 @@ def _check_classes(root: Path, classes: dict[str, dict[str, list[Path]]]) -> Non
     )
 
 
-def _problem(path: Path) -> str | None:
+def problem(path: Path) -> str | None:
+    """Why a photo cannot be pushed, or None."""
+    if not path.name.isprintable():
+        return f"{str(path)!r} has a name that cannot be printed: rename it"
     if path.suffix.lower() not in CONTENT_TYPES:
         return f"{path} is neither .jpg, .jpeg nor .png: convert or remove it"
     try:

@@ -1,15 +1,21 @@
 import datetime
+import hashlib
+import io
+import json
+from typing import Any
 
 import pytest
 
-from kennel.snapshot import Photo, SnapshotError, choose
+from kennel.config import Classifier
+from kennel.names import Names
+from kennel.snapshot import SPLITS, Photo, Snapshot, SnapshotError, choose, listed, write
 
 DAY = datetime.date(2026, 11, 22)
 
 
 def photos(*keys: str) -> list[Photo]:
     """Photos whose content is their key."""
-    return [Photo(key, f"etag of {key}") for key in keys]
+    return [Photo(key, f"etag of {key}", 1) for key in keys]
 
 
 SIX = photos(
@@ -21,26 +27,39 @@ SIX = photos(
 )
 
 
+def keys(snapshot: Snapshot) -> dict[str, list[str]]:
+    return {split: list(snapshot.keys(split)) for split in SPLITS}
+
+
 def test_lists_each_split_in_order() -> None:
     chosen = choose(reversed(SIX), DAY)
-    assert chosen.keys["valid"] == ["dt=2026-11-01/valid/001.Pug/1.jpg", "dt=2026-11-01/valid/002.Boxer/1.jpg"]
+    assert keys(chosen)["valid"] == ["dt=2026-11-01/valid/001.Pug/1.jpg", "dt=2026-11-01/valid/002.Boxer/1.jpg"]
+    assert chosen.photos == {"test": 2, "valid": 2, "train": 2}
     assert chosen.classes == ["001.Pug", "002.Boxer"]
 
 
 def test_photos_after_the_cutoff_are_not_known_yet() -> None:
-    later = photos("dt=2026-11-23/train/001.Pug/2.jpg")
-    assert choose(SIX + later, DAY) == choose(SIX, DAY)
-    assert len(choose(SIX + later, datetime.date(2026, 11, 23)).keys["train"]) == 3
+    later = photos("dt=2026-11-23/train/001.Pug/2.jpg", "dt=2026-11-23/train/Pug/3.jpg")
+    chosen = choose(SIX + later, DAY)
+    assert (chosen, keys(chosen)) == (choose(SIX, DAY), keys(choose(SIX, DAY)))
+    next_day = choose(SIX + later[:1], datetime.date(2026, 11, 23))
+    assert len(keys(next_day)["train"]) == 3
+    assert next_day.days == {"2026-11-01": 6, "2026-11-23": 1}
+
+
+def test_the_version_is_a_hash_over_sorted_keys_and_contents() -> None:
+    lines = sorted(f"{photo.key} {photo.etag}\n" for photo in SIX)
+    assert choose(SIX, DAY).version == hashlib.sha256("".join(lines).encode()).hexdigest()[:12]
 
 
 def test_the_same_photos_have_the_same_version_and_others_another() -> None:
     assert choose(reversed(SIX), DAY).version == choose(SIX, DAY + datetime.timedelta(days=9)).version
-    changed = [Photo(SIX[0].key, "other content"), *SIX[1:]]
+    changed = [Photo(SIX[0].key, "other content", 1), *SIX[1:]]
     assert choose(changed, DAY).version != choose(SIX, DAY).version
 
 
 def test_the_same_photos_pushed_again_on_another_day_change_nothing() -> None:
-    again = [Photo(photo.key.replace("2026-11-01", "2026-11-15"), photo.etag) for photo in SIX]
+    again = [photo._replace(key=photo.key.replace("2026-11-01", "2026-11-15")) for photo in SIX]
     chosen = choose(SIX + again, DAY)
     assert chosen.version == choose(SIX, DAY).version
     assert chosen.duplicates == 6
@@ -48,9 +67,9 @@ def test_the_same_photos_pushed_again_on_another_day_change_nothing() -> None:
 
 @pytest.mark.parametrize(("splits", "kept"), [(("train", "valid"), "valid"), (("train", "valid", "test"), "test")])
 def test_a_photo_in_several_splits_is_kept_in_the_one_it_is_judged_by(splits: tuple[str, ...], kept: str) -> None:
-    same = [Photo(f"dt=2026-11-01/{split}/001.Pug/same.jpg", "same") for split in splits]
+    same = [Photo(f"dt=2026-11-01/{split}/001.Pug/same.jpg", "same", 1) for split in splits]
     chosen = choose(SIX + same, DAY)
-    where = [split for split, keys in chosen.keys.items() if any(key.endswith("same.jpg") for key in keys)]
+    where = [split for split, found in keys(chosen).items() if any(key.endswith("same.jpg") for key in found)]
     assert where == [kept]
     assert chosen.duplicates == len(splits) - 1
 
@@ -60,6 +79,7 @@ def test_other_objects_are_left_out() -> None:
         "dt=2026-11-01/train/001.Pug/notes.txt",
         "README.md",
         "dt=2026-11-01/train/deep/er/1.jpg",
+        "dt=2026-11-01/train/no_class.jpg",
         "dt=2026-11-01/Train/x/1.jpg",
     )
     assert choose(SIX + others, DAY) == choose(SIX, DAY)
@@ -73,8 +93,41 @@ def test_other_objects_are_left_out() -> None:
         (SIX + photos("dt=2026-02-30/train/001.Pug/1.jpg"), "no such date"),
         ([photo for photo in SIX if "Pug" in photo.key], "all photos are of one class, 001.Pug"),
         (SIX + photos("dt=2026-11-01/test/003.Beagle/1.jpg"), "no training photos of 003.Beagle"),
+        (SIX + photos("dt=2026-11-01/train/Pug/1.jpg"), "dt=2026-11-01/train/Pug/1.jpg: Pug is not a class's name"),
+        (SIX + photos("dt=2026-11-01/train/../1.jpg"), "'dt=2026-11-01/train/../1.jpg' is not a safe key"),
+        (SIX + photos("../../etc/passwd"), "'../../etc/passwd' is not a safe key"),
+        (SIX + photos("dt=2026-11-01/train/001.Pug/a\nb.jpg"), r"001.Pug/a\\nb.jpg' is not a safe key"),
+        (SIX + photos("dt=2026-11-01/train/001.P\x1b[31mug/a.jpg"), r"001.P\\x1b\[31mug/a.jpg' is not a safe key"),
     ],
 )
-def test_too_few_photos_say_what_is_missing(given: list[Photo], message: str) -> None:
-    with pytest.raises(SnapshotError, match=message):
+def test_photos_that_cannot_be_trained_on_are_refused_by_name(given: list[Photo], message: str) -> None:
+    with pytest.raises(SnapshotError, match=message) as refusal:
         choose(given, DAY)
+    assert "\n" not in str(refusal.value)
+
+
+def test_manifests_and_a_summary_are_written_and_read_back(local_aws: Any, dogs: Classifier) -> None:
+    names, s3 = Names.of(dogs), local_aws.client("s3")
+    s3.create_bucket(Bucket=names.bucket)
+    odd = 'dt=2026-11-02/train/001.Pug/Größe "1" & 2+3%.jpg'
+    for key in [*(photo.key for photo in SIX), odd]:
+        s3.put_object(Bucket=names.bucket, Key=names.datasets + key, Body=key.encode())
+    chosen = choose(listed(s3, names), DAY)
+    write(s3, names, chosen)
+
+    def read(name: str) -> Any:
+        return json.load(io.TextIOWrapper(s3.get_object(Bucket=names.bucket, Key=f"{prefix}{name}")["Body"]))
+
+    prefix = names.snapshot(chosen.version)
+    manifest = [{"prefix": f"s3://{names.bucket}/datasets/dogs/"}, *keys(chosen)["train"]]
+    assert read("train.manifest") == manifest
+    assert odd in manifest
+    assert read("summary.json") == {
+        "version": chosen.version,
+        "photos": {"test": 2, "valid": 2, "train": 3},
+        "classes": 2,
+        "duplicates": 0,
+        "days": {"first": "2026-11-01", "last": "2026-11-02", "count": 2},
+        "class_names": ["001.Pug", "002.Boxer"],
+        "photos_by_day": {"2026-11-01": 6, "2026-11-02": 1},
+    }

@@ -68,6 +68,15 @@ def odd_file(photos: Path) -> None:
     (photos / "train" / BREEDS[0] / "c.webp").write_bytes(b"RIFF")
 
 
+def name_that_cannot_be_printed(photos: Path) -> None:
+    draw(photos / "train" / BREEDS[0] / "a\nb.jpg")
+
+
+def class_that_cannot_be_printed(photos: Path) -> None:
+    for split in datasets.SPLITS:
+        (photos / split / BREEDS[1]).rename(photos / split / "002.Bas\x1bset")
+
+
 def not_an_image(photos: Path) -> None:
     (photos / "valid" / BREEDS[0] / "a.jpg").write_text("<html>Not found</html>")
 
@@ -91,7 +100,9 @@ def two_cut_short(photos: Path) -> None:
         (no_split, "photos has no photos in valid/"),
         (one_class, "photos has only the class 001.Pug: there is nothing to tell apart; add a second one"),
         (class_missing_in_a_split, "test/002.Basset_hound has no photo: every class needs one"),
-        (odd_class, "Basset is not a class's name: call the folder NNN.Breed"),
+        (odd_class, "'Basset' is not a class's name: call the folder NNN.Breed"),
+        (class_that_cannot_be_printed, r"'002.Bas\x1bset' is not a class's name: call the folder NNN.Breed"),
+        (name_that_cannot_be_printed, r"001.Pug/a\nb.jpg' has a name that cannot be printed: rename it"),
         (odd_file, "train/001.Pug/c.webp is neither .jpg, .jpeg nor .png"),
         (not_an_image, "valid/001.Pug/a.jpg is not a readable JPEG or PNG image"),
         (cut_short, "valid/001.Pug/a.jpg is not a readable JPEG or PNG image"),
@@ -133,6 +144,19 @@ def test_uploads_only_what_is_new_or_changed(local_aws: Any, photos: Path) -> No
         "datasets/dogs/dt=2026-11-01/train/001.Pug/a.jpg",
         "datasets/dogs/dt=2026-11-01/train/001.Pug/new.jpg",
     }
+
+
+def test_an_interrupted_push_goes_on_where_it_was(local_aws: Any, photos: Path) -> None:
+    local_aws.client("s3").create_bucket(Bucket="push-interrupted")
+    checked = datasets.check(photos)
+    last = photos / checked.files[-1]
+    content = last.read_bytes()
+    last.unlink()
+    prefix = datasets.prefix("datasets/dogs/", datetime.date(2026, 11, 1))
+    with pytest.raises(FileNotFoundError):
+        datasets.push(local_aws.client("s3"), "push-interrupted", prefix, checked, advance=lambda: None)
+    last.write_bytes(content)
+    assert push(local_aws, "push-interrupted", photos)[0] == datasets.Pushed(uploaded=1, unchanged=6, removed=0)
 
 
 def test_a_mirror_removes_what_the_directory_has_not_and_a_plain_push_does_not(local_aws: Any, photos: Path) -> None:
