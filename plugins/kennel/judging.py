@@ -47,7 +47,11 @@ def judge(report: dict[str, Any], champion: str | None, rules: Evaluate) -> Verd
             False,
             f"{pairs}. It loses more than evaluate.max_class_loss = {rules.max_class_loss:.1%} of {'; '.join(lost)}.",
         )
-    verdict = "more than the champion" if compared["only_model"] > compared["only_champion"] else "no worse than chance explains"
+    verdict = (
+        "more than the champion"
+        if compared["only_model"] > compared["only_champion"]
+        else "no worse than chance explains"
+    )
     return Verdict(True, f"{pairs}: {verdict} (McNemar's exact test: {chance:.1%}).")
 
 

@@ -45,12 +45,16 @@ class Sleepers:
         eventually(lambda: self.machine.api.ready(dag_id))
         machine.api.send("POST", f"/dags/{dag_id}/dagRuns", body)
 
-    def states(self) -> dict[str, str]:
+    def tasks(self) -> list[dict[str, Any]]:
         path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances"
-        return {task["task_id"]: task["state"] for task in self.machine.api.get(path)["task_instances"]}
+        return list(self.machine.api.get(path)["task_instances"])
+
+    def states(self) -> dict[str, str]:
+        return {task["task_id"]: task["state"] for task in self.tasks()}
 
     def deferred(self) -> None:
-        eventually(lambda: set(self.states().values()) == {"deferred"}, what=self.machine.logs)
+        """Return when the triggerer waits for all three."""
+        eventually(lambda: all(task["triggerer_job"] for task in self.tasks()), what=self.machine.logs)
         eventually(lambda: all(len(self.live(task)) == 1 for task in TASKS))
 
     def live(self, task: str) -> list[str]:

@@ -37,6 +37,10 @@ KINDS = {
 PASSING = frozenset({"InProgress", "Stopping", "Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 
 
+# The event loop keeps no hold on its tasks.
+UNDER_WAY: set[asyncio.Task[None]] = set()
+
+
 class StatusTrigger(SageMakerTrigger):
     """Asks for the status until it is a lasting one, and fires with it: `{"status", "job_name", "message"}`.
 
@@ -50,18 +54,23 @@ class StatusTrigger(SageMakerTrigger):
     """
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the one event.
+        """Yield the one event. Calls `called_off` when a person has cleared the task or marked it failed.
 
-        The work is shielded because Airflow tells by the message of a cancellation whether to call `on_kill`, and
-        the look-up of a connection (asgiref's sync_to_async) replaces the cancellation by one without a message.
+        Airflow tells that from the triggerer's end by the message of the cancellation. The work is shielded, since the
+        look-up of a connection (asgiref's sync_to_async) replaces a cancellation by one without a message.
         """
         work = asyncio.ensure_future(self._waited())
         try:
             event = await asyncio.shield(work)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             work.cancel()
+            if cancelled.args:
+                self.called_off()
             raise
         yield event
+
+    def called_off(self) -> None:
+        """Nobody waits any more."""
 
     async def _waited(self) -> TriggerEvent:
         """The event, however often AWS has to be asked again."""
@@ -100,11 +109,27 @@ class StatusTrigger(SageMakerTrigger):
 class JobTrigger(StatusTrigger):
     """Stops the job when its task is cleared or marked failed; the provider's leaves it running and billing.
 
-    Airflow calls `on_kill` then, and not when the triggerer restarts.
+    Airflow 3.3 has `on_kill` for that, but cancels a trigger once more with each of its loops, and so cuts off an
+    `on_kill` that takes longer, or one that has not begun. So the stopping begins at the first cancellation, and goes on
+    by itself in the triggerer.
     """
+
+    _stopping: asyncio.Task[None] | None = None
+
+    def called_off(self) -> None:
+        """Begin to stop the job, once."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+            UNDER_WAY.add(self._stopping)
+            self._stopping.add_done_callback(UNDER_WAY.discard)
 
     async def on_kill(self) -> None:
         """Stop the job; one that has ended by itself is left as it is."""
+        self.called_off()
+        if self._stopping:
+            await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         kind = KINDS[self.job_type]
         async with await self.hook().get_async_conn() as client:
             try:
