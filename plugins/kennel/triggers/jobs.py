@@ -110,8 +110,8 @@ class JobTrigger(StatusTrigger):
     """Stops the job when its task is cleared or marked failed; the provider's leaves it running and billing.
 
     Airflow 3.3 has `on_kill` for that, but cancels a trigger once more with each of its loops, and so cuts off an
-    `on_kill` that takes longer, or one that has not begun. So the stopping begins at the first cancellation, and goes on
-    by itself in the triggerer.
+    `on_kill` that takes longer, or one that has not begun. So the stopping begins at the first cancellation, and goes
+    on by itself in the triggerer.
     """
 
     _stopping: asyncio.Task[None] | None = None
