@@ -1,6 +1,7 @@
 """The job operators against the local AWS's real jobs: nothing is started twice, and what is called off is stopped."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -182,7 +183,9 @@ def test_a_job_being_stopped_is_waited_for_and_followed(local_aws: Any, training
     deadline = time.monotonic() + 60
     while not said:
         assert time.monotonic() < deadline
-        said = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name)["events"]
+        with contextlib.suppress(logs.exceptions.ResourceNotFoundException):  # no job has made the group yet
+            found = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name)
+            said = found["events"]
     asyncio.run(trigger.on_kill())
     again = training(name, QUICK)
     waiting = defer(again)
