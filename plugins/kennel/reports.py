@@ -32,7 +32,7 @@ def run_report(
         "run": chosen["run"],
         "cutoff": chosen["cutoff"],
         "made_of": chosen["made_of"],
-        "photos": chosen["photos"],
+        **{name: chosen[name] for name in ("photos", "days", "duplicates")},
         "outcome": outcome,
         "why": why,
         "test_photos": evaluation["photos"],
@@ -49,15 +49,16 @@ def markdown(report: Report) -> str:
     champion = report["champion"]
     rows = [
         ("right at first guess", f"{report['top1']:.1%}", champion and f"{champion['top1']:.1%}"),
-        ("right only by this model", champion and champion["only_model"], champion and champion["only_champion"]),
+        ("right only by this one", champion and champion["only_model"], champion and champion["only_champion"]),
     ]
     lines = [
         f"# {report['run']}: {report['outcome']}",
         "",
         report["why"],
         "",
-        f"It knows the {report['photos']['train']} training photos dated up to {report['cutoff'][:10]}, of "
-        f"{report['classes']} classes (snapshot {report['made_of']['snapshot']}).",
+        f"It knows {report['photos']['train']} training photos of {report['classes']} classes, dated from "
+        f"{report['days']['first']} to {report['days']['last']} (snapshot {report['made_of']['snapshot']}, cutoff "
+        f"{report['cutoff'][:10]}; {report['duplicates']} duplicates left out).",
         "",
     ]
     if champion:
