@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kennel import names
 from kennel.config import Classifier, Costs, Instance
 
 Description = dict[str, Any]
@@ -74,7 +75,7 @@ def price(prices: Mapping[str, float], instance_type: str) -> float:
 
 
 def billed(sagemaker: Any, stages: Mapping[str, Any], started: datetime.datetime) -> list[Billed]:
-    """What SageMaker has billed for the jobs that a run begun at `started` has used.
+    """What SageMaker has billed for the stages of a run begun at `started`, earlier attempts included.
 
     `stages` has the XCom of each stage's task: `{"Processing" | "Tuning" | "Training": description}`, or None.
     """
@@ -86,26 +87,36 @@ def billed(sagemaker: Any, stages: Mapping[str, Any], started: datetime.datetime
 
 
 def _processing(sagemaker: Any, stage: str, job: Description, started: datetime.datetime) -> Billed:
-    job = sagemaker.describe_processing_job(ProcessingJobName=job["ProcessingJobName"])
+    seconds = 0
+    for name in names.attempts(job["ProcessingJobName"]):
+        found = sagemaker.describe_processing_job(ProcessingJobName=name)
+        if found["CreationTime"] >= started and "ProcessingStartTime" in found:
+            seconds += _seconds(found["ProcessingStartTime"], found.get("ProcessingEndTime"))
     cluster = job["ProcessingResources"]["ClusterConfig"]
-    instances = cluster["InstanceCount"] if job["CreationTime"] >= started else 0
-    wall = job["ProcessingEndTime"] - job["ProcessingStartTime"]
-    return Billed(stage, cluster["InstanceType"], round(wall.total_seconds()) * instances)
+    return Billed(stage, cluster["InstanceType"], seconds * cluster["InstanceCount"])
 
 
 def _tuning(sagemaker: Any, stage: str, job: Description, started: datetime.datetime) -> Billed:
-    pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
-        HyperParameterTuningJobName=job["HyperParameterTuningJobName"]
-    )
-    trials = [trial for page in pages for trial in page["TrainingJobSummaries"] if "TrainingEndTime" in trial]
-    walls = [trial["TrainingEndTime"] - trial["TrainingStartTime"] for trial in trials if "TrainingStartTime" in trial]
-    instance_type = job["TrainingJobDefinition"]["ResourceConfig"]["InstanceType"]
-    return Billed(stage, instance_type, sum(round(wall.total_seconds()) for wall in walls))
+    seconds = 0
+    for name in names.attempts(job["HyperParameterTuningJobName"]):
+        lister = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
+        for page in lister.paginate(HyperParameterTuningJobName=name):
+            for trial in page["TrainingJobSummaries"]:
+                if "TrainingStartTime" in trial:
+                    seconds += _seconds(trial["TrainingStartTime"], trial.get("TrainingEndTime"))
+    return Billed(stage, job["TrainingJobDefinition"]["ResourceConfig"]["InstanceType"], seconds)
 
 
 def _training(sagemaker: Any, stage: str, job: Description, started: datetime.datetime) -> Billed:
     cluster = job["ResourceConfig"]
-    return Billed(stage, cluster["InstanceType"], job.get("BillableTimeInSeconds", 0) * cluster["InstanceCount"])
+    *before, _ = names.attempts(job.get("TrainingJobName", ""))
+    earlier = (sagemaker.describe_training_job(TrainingJobName=name) for name in before)
+    seconds = sum(found.get("BillableTimeInSeconds", 0) for found in (*earlier, job))
+    return Billed(stage, cluster["InstanceType"], seconds * cluster["InstanceCount"])
+
+
+def _seconds(start: datetime.datetime, end: datetime.datetime | None) -> int:
+    return round(((end or datetime.datetime.now(datetime.UTC)) - start).total_seconds())
 
 
 BILLED: dict[str, Callable[[Any, str, Description, datetime.datetime], Billed]] = {

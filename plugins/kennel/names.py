@@ -120,3 +120,11 @@ def fit(name: str, limit: int = JOB_LIMIT, attempt: int = 1) -> str:
         classifier, _, *rest = name.split("-")
         name = "-".join([classifier, *rest])
     return name + suffix
+
+
+def attempts(name: str) -> list[str]:
+    """The names of a job's earlier attempts, and its own: of `x-r3` they are `x`, `x-r2` and `x-r3`."""
+    base, found, number = name.rpartition("-r")
+    if not (found and number.isdecimal()):
+        return [name]
+    return [base, *(f"{base}-r{attempt}" for attempt in range(2, int(number) + 1))]

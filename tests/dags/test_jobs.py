@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import time
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
+from kennel import costs
 from kennel.defaults import JobAtFaultError, JobFailedError, OnlyWhatMayPass
 from kennel.operators.jobs import TrainingJobOperator, TuningJobOperator
 from kennel.triggers.jobs import JobTrigger
@@ -124,6 +126,24 @@ def test_after_a_failed_job_the_next_attempt_has_its_own_name(local_aws: Any, tr
     assert cast(JobTrigger, again.trigger).job_name == f"{name}-r2"
     assert event_of(again.trigger)["status"] == "success"
     assert names_starting_with(local_aws, name) == [name, f"{name}-r2"]
+
+
+def test_every_attempt_of_a_stage_is_paid_for(local_aws: Any, training: Any, tuning: Any, name: str) -> None:
+    client = local_aws.client("sagemaker")
+    for make, stage in ((training, "train"), (lambda _, script: tuning(script), "tune")):
+        event_of(defer(make(name, "import time; time.sleep(2); " + BROKEN)).trigger)
+        again = make(name, "import time; time.sleep(2); " + QUICK)
+        result = again.execute_complete(NO_CONTEXT, event_of(defer(again).trigger))
+        (billed,) = costs.billed(client, {stage: result, "evaluate": None}, datetime.datetime.now(datetime.UTC))
+        jobs = client.list_training_jobs(NameContains=name)["TrainingJobSummaries"]
+        seconds = [
+            client.describe_training_job(TrainingJobName=job["TrainingJobName"])["BillableTimeInSeconds"]
+            for job in jobs
+            if (job["TrainingJobName"] in (name, f"{name}-r2")) == (stage == "train")
+        ]
+        assert len(seconds) == (2 if stage == "train" else 4)
+        assert abs(billed.seconds - sum(seconds)) <= len(seconds)  # each rounded
+        assert billed.seconds >= 2 * len(seconds)
 
 
 def test_killing_the_task_stops_its_job(local_aws: Any, training: Any, name: str) -> None:

@@ -45,3 +45,10 @@ def test_every_attempt_shares_the_first_ones_stem() -> None:
 
 def test_the_embed_job_is_named_by_its_content(dogs: Classifier) -> None:
     assert Names.of(dogs).embed_job("0123456789ab", "89abcdef") == "dogs-embed-0123456789ab-89abcdef"
+
+
+def test_the_attempts_before_a_job_are_known_by_its_name() -> None:
+    assert names.attempts("dogs-1-train") == ["dogs-1-train"]
+    assert names.attempts(names.fit("dogs-1-train", attempt=3)) == [
+        names.fit("dogs-1-train", attempt=attempt) for attempt in (1, 2, 3)
+    ]
