@@ -228,9 +228,9 @@ def _check_limit(summaries: Sequence[Document]) -> None:
         raise AwsError(
             "ResourceLimitExceeded",
             f"The account-level service limit 'Number of instances for an endpoint' is {INSTANCE_LIMIT} Instances, "
-            f"with current utilization of 0 Instances and a request delta of {wanted} Instances. Please use AWS Service "
-            "Quotas to request an increase for this quota. If AWS Service Quotas is not available, contact AWS support "
-            "to request an increase for this quota.",
+            f"with current utilization of 0 Instances and a request delta of {wanted} Instances. Please use AWS "
+            "Service Quotas to request an increase for this quota. If AWS Service Quotas is not available, contact AWS "
+            "support to request an increase for this quota.",
         )
 
 
