@@ -10,6 +10,7 @@ from typing import Any
 from ministack.core.iam_actions import identity_denial_message, request_tag_context
 from ministack.core.iam_evaluator import AuthError, enforce
 
+from localaws import autoscaling
 from localaws.cloud import Cloud, Request
 from localaws.errors import AwsError
 from localaws.instances import rights
@@ -58,6 +59,8 @@ def authorize(cloud: Cloud, access_key_id: str, namespace: str, operation: str, 
     for arn in resources(cloud, namespace, operation, request):
         carried = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in tags.of(cloud, arn)}
         _require(cloud, access_key_id, action, arn, context | carried)
+    if operation == "DeleteEndpoint":
+        _require_deregistration(cloud, access_key_id, request["EndpointName"])
     for role in _passed_roles(request):
         _require(cloud, access_key_id, "iam:PassRole", role, {"iam:PassedToService": f"{namespace}.amazonaws.com"})
 
@@ -77,6 +80,29 @@ def resources(cloud: Cloud, namespace: str, operation: str, request: Request) ->
     return [name if name.startswith("arn:") else cloud.arn(namespace, f"{kind}/{name}") for kind, name in named] or [
         "*"
     ]
+
+
+def _require_deregistration(cloud: Cloud, access_key_id: str, endpoint: str) -> None:
+    """ValidationException when an endpoint has scalable targets, which go with it, and the caller may not do that."""
+    if not autoscaling.variants(cloud, endpoint):
+        return
+    keys = {"service-namespace": autoscaling.NAMESPACE, "scalable-dimension": autoscaling.DIMENSION}
+    context = {f"{SCALING}:{key}": value for key, value in keys.items()}
+    try:
+        _require(
+            cloud,
+            access_key_id,
+            f"{SCALING}:DeregisterScalableTarget",
+            cloud.arn(SCALING, "scalable-target/*"),
+            context,
+        )
+    except AwsError as error:
+        raise AwsError(
+            "ValidationException",
+            "An Application AutoScaling scalable target exists for a variant being deleted, and the IAM identity used "
+            "to invoke DeleteEndpoint does not have application-autoscaling:DeregisterScalableTarget permission to "
+            "deregister the scalable target.",
+        ) from error
 
 
 def _passed_roles(request: Request) -> Iterator[str]:

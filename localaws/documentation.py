@@ -52,7 +52,8 @@ USE = """\
 
 The account is `000000000000`. Every request must be signed with a key of this account: the root key in
 `DIR/credentials`, the key of an IAM user made here, or a role's temporary keys. IAM policies are enforced.
-`GET /_localaws/health` alone answers unsigned.
+Unsigned, only `GET /_localaws/health` is answered, and a function's URL with AuthType NONE once the function's policy
+lets everybody call lambda:InvokeFunctionUrl.
 
     export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1
     export AWS_SHARED_CREDENTIALS_FILE=DIR/credentials
@@ -101,7 +102,8 @@ MINISTACK = (
     ("STS", "AssumeRole, GetCallerIdentity; whoever has assumed a role goes on with it after a restart"),
     (
         "Lambda",
-        "Python functions run in warm processes with their role's keys; versions, aliases, concurrency settings",
+        "Python functions run in warm processes with their role's keys; versions, aliases, concurrency settings; "
+        "function URLs, which answer at `http://127.0.0.1:4566/_aws/lambda-url/<id>/`",
     ),
     ("CloudFormation", "stacks of S3, IAM, SNS, Logs, CloudWatch and other resources, though none of SageMaker"),
     ("CloudWatch", "metrics, and alarms that change state with them"),

@@ -51,9 +51,13 @@ class Keeper:
         if state in STREAMS:
             self._mark([state])
         elif state not in ALONE:
-            self._mark(ministack.app._build_persistence_save_dict())
+            self.follow_up()
         if state not in STREAMS and action != INVOKE:
             await self._save(state)
+
+    def follow_up(self) -> None:
+        """Save, again and again for a while, what a request that was answered has set going."""
+        self._mark(ministack.app._build_persistence_save_dict())
 
     async def run(self) -> None:
         """Save what goes on beside the requests, until `stop`."""

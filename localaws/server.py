@@ -20,7 +20,7 @@ from ministack.core.responses import fix_error_content_type
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import sts
 
-from localaws import corrections, services
+from localaws import corrections, function_urls, services
 from localaws.cloud import Cloud
 from localaws.errors import AwsError
 from localaws.instances import images
@@ -113,7 +113,9 @@ class Gateway:
             router.SERVICE_PATTERNS[f"{namespace}-part"] = {"target_prefixes": prefixes}
             ministack.app.SERVICE_HANDLERS[f"{namespace}-part"] = self._handler(namespace)
         router.SERVICE_PATTERNS.update(theirs)
-        ministack.app.SERVICE_HANDLERS["ec2"] = self._ec2_handler(ministack.app.SERVICE_HANDLERS["ec2"])
+        handlers = ministack.app.SERVICE_HANDLERS
+        handlers["ec2"] = self._ec2_handler(handlers["ec2"])
+        handlers["lambda"] = function_urls.with_addresses(handlers["lambda"], self.cloud.url)
         iam_actions.extract_iam_action = _without_instance_operations(iam_actions.extract_iam_action)
 
     def _handler(self, namespace: str) -> Callable[..., Awaitable[Answer]]:
@@ -148,6 +150,10 @@ class Gateway:
         if body is None:
             return
         request = _signed_request(scope, body)
+        if answer := await function_urls.answer(scope["path"], request):
+            self.keeper.follow_up()
+            await ministack.app._send_response(send, *answer)
+            return
         service = _service(scope, request)
         self._know_root()
         refused = refusal(request, service, self.cloud.account_id)

@@ -9,7 +9,7 @@ from localaws import autoscaling, protocols, scheduled_scaling, service_quotas
 from localaws.authorization import authorize, resources
 from localaws.cloud import Cloud, Handler, Request, Response
 from localaws.errors import AwsError
-from localaws.instances import ec2, query, rights, ssm
+from localaws.instances import ec2, query, ssm
 from localaws.sagemaker import (
     endpoint_configs,
     endpoints,
@@ -120,10 +120,7 @@ async def _call(
         raise AwsError(code, f"{len(problems)} validation {errors} detected: {'; '.join(problems)}")
     request = known(service, operation, request)
     namespace = {"sagemaker-runtime": "sagemaker", "service-quotas": "servicequotas"}.get(service, service)
-    if service in rights.SERVICES:  # it looks things up in IAM, which answers on this loop
-        await asyncio.to_thread(authorize, cloud, access_key_id, namespace, operation, request, body)
-    else:
-        authorize(cloud, access_key_id, namespace, operation, request, body)
+    authorize(cloud, access_key_id, namespace, operation, request, body)
     awaited = asyncio.iscoroutinefunction(handler)
     outcome = handler(cloud, request) if awaited else await asyncio.to_thread(handler, cloud, request)
     result = await outcome if isinstance(outcome, Awaitable) else outcome

@@ -2,7 +2,8 @@
 
 MiniStack takes unsigned requests on several paths, `test` and account numbers as keys, and does not check a root key's
 secret. So each request is checked here first, whatever it asks for, and only then handed on. What AWS serves unsigned
-(public buckets, links in notifications, some Cognito and STS operations) is refused too.
+(public buckets, links in notifications, some Cognito and STS operations) is refused too, but for functions' own URLs
+(function_urls.py).
 
 Version 4: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
 Version 2: https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html

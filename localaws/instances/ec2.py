@@ -16,7 +16,7 @@ LIMIT = 20  # instances of one launch
 
 async def run_instances(cloud: Cloud, request: Request) -> Response:
     """RunInstances: as many as MaxCount, running when it returns. A ClientToken makes it safe to repeat."""
-    await asyncio.to_thread(_check, cloud, request)
+    _check(cloud, request)
     token = request.get("ClientToken")
     asked = {key: value for key, value in request.items() if key not in ("ClientToken", "DryRun")}
     if token and (before := cloud.store.get(TOKENS, token)):

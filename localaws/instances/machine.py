@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from botocore.exceptions import ClientError
-from ministack.services import ec2
+from ministack.core import iam_evaluator
+from ministack.core.iam_evaluator import EvalContext, evaluate
+from ministack.services import ec2, iam
 
 from localaws.cloud import Cloud, Credentials
 from localaws.containers import python
 from localaws.instances import images
-from localaws.jobs.clients import assume, root_client
+from localaws.jobs.clients import assume
 from localaws.jobs.process import Process
 from localaws.jobs.workspace import Workspace
 
@@ -85,6 +86,8 @@ def build(cloud: Cloud, instance_id: str, image_id: str) -> None:
         (programs / name).chmod(0o700)
     for alias, name in ALIASES.items():
         (programs / alias).symlink_to(name)
+    # A login shell begins with the system's PATH, whose pip is this machine's.
+    (place / "home" / ".profile").write_text(f'PATH="{programs}:{seen}/bin:$PATH"\n')
     bash = shutil.which("bash")
     if bash and "Ubuntu" not in images.name(image_id):  # on Amazon Linux sh is bash
         (programs / "sh").symlink_to(bash)
@@ -117,12 +120,9 @@ def role(cloud: Cloud, instance_id: str) -> str | None:
 
 def profile_role(cloud: Cloud, profile_name: str) -> str | None:
     """The ARN of the role in an instance profile; None when there is no such profile, or no role in it."""
-    iam = root_client(cloud, "iam")
-    try:
-        roles = iam.get_instance_profile(InstanceProfileName=profile_name)["InstanceProfile"]["Roles"]
-    except iam.exceptions.NoSuchEntityException:
-        return None
-    return str(roles[0]["Arn"]) if roles else None
+    profile = iam._instance_profiles.get_scoped(cloud.account_id, None, profile_name)
+    found = profile and profile["Roles"] and iam._roles.get_scoped(cloud.account_id, None, profile["Roles"][0])
+    return str(found["Arn"]) if found else None
 
 
 def is_managed(cloud: Cloud, instance_id: str) -> bool:
@@ -133,15 +133,16 @@ def is_managed(cloud: Cloud, instance_id: str) -> bool:
     arn = role(cloud, instance_id)
     if arn is None:
         return False
-    try:
-        answer = root_client(cloud, "iam").simulate_principal_policy(
-            PolicySourceArn=arn,
-            ActionNames=["ssm:UpdateInstanceInformation"],
-            ResourceArns=[cloud.arn("ec2", f"instance/{instance_id}")],
-        )
-    except ClientError:
-        return False
-    return bool(answer["EvaluationResults"][0]["EvalDecision"] == "allowed")
+    report = EvalContext(
+        principal_arn=arn,
+        principal_type="AssumedRole",
+        principal_account=cloud.account_id,
+        action="ssm:UpdateInstanceInformation",
+        resource_arn=cloud.arn("ec2", f"instance/{instance_id}"),
+        region=cloud.region,
+    )
+    policies = iam_evaluator._gather_role_policies(arn.rsplit("/", 1)[-1], cloud.account_id)
+    return bool(evaluate(report, policies).decision == "Allow")
 
 
 def is_running(instance_id: str) -> bool:

@@ -12,15 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
-from localaws.cloud import Cloud
+from localaws.cloud import Cloud, now
 from localaws.jobs.logs import LogStream
 from localaws.jobs.process import Process
 from localaws.jobs.s3 import TransferError
 from localaws.jobs.workspace import Workspace
 
 REASON_LENGTH = 1024  # of a FailureReason
+FINAL = ("Completed", "Failed", "Stopped")
 _OUTPUT_SECONDS = 10  # for the last lines of a container whose processes are gone
 _JOIN_SECONDS = 5
 _ERROR_LINE = re.compile(r"^(\w[\w.]*(Error|Exception|Interrupt|Exit)\b|ERROR\b)")
@@ -191,6 +192,32 @@ class Job(Protocol):
 
     def stopped(self, run: Run) -> None:
         """Record that it was stopped before its containers ran."""
+
+
+class Recorded:
+    """A job whose record, in the store, says how it ended in `<title>JobStatus`, `<title>EndTime` and FailureReason."""
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, cloud: Cloud, name: str) -> None:
+        self._cloud = cloud
+        self._name = name
+
+    def failed(self, run: Run, reason: str) -> None:
+        """Record that the job failed."""
+        self._finish(run, "Failed", FailureReason=reason)
+
+    def stopped(self, run: Run) -> None:
+        """Record that the job was stopped; what it had stored by then stays."""
+        self._finish(run, "Stopped")
+
+    def _finish(self, run: Run, status: str, **members: Any) -> None:
+        with run.lock:
+            run.closed = True
+            moment = now()
+            times = {f"{self.title}EndTime": moment, "LastModifiedTime": moment}
+            self._cloud.store.update(self.kind, self._name, **{f"{self.title}JobStatus": status}, **times, **members)
 
 
 _Key = tuple[Path, str, str]

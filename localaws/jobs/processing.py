@@ -11,24 +11,24 @@ from localaws.jobs import hosts, s3
 from localaws.jobs.clients import client
 from localaws.jobs.environment import container_environment, image_problem
 from localaws.jobs.hosts import Host
-from localaws.jobs.live import Cause, Container, Ending, JobError, Run
+from localaws.jobs.live import Cause, Container, Ending, JobError, Recorded, Run
 from localaws.jobs.logs import LogStream
 from localaws.jobs.mirror import Mirror, meanwhile, send_all, send_settled
 from localaws.jobs.workspace import Workspace, beginning
 from localaws.store import Document
 
-KIND = "processing-job"
+KIND, TITLE = "processing-job", "Processing"
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
-FINAL = ("Completed", "Failed", "Stopped")
 _MESSAGE_LENGTH = 1024
 
 
-class ProcessingJob:
+class ProcessingJob(Recorded):
     """A job whose record is in the store."""
 
+    kind, title = KIND, TITLE
+
     def __init__(self, cloud: Cloud, name: str, credentials: Credentials) -> None:
-        self._cloud = cloud
-        self._name = name
+        super().__init__(cloud, name)
         self._credentials = credentials
 
     def run(self, run: Run) -> None:
@@ -69,27 +69,6 @@ class ProcessingJob:
             self._finish(run, "Failed", FailureReason=_reason(ending), **message)
         else:
             self._finish(run, "Completed", **message)
-
-    def failed(self, run: Run, reason: str) -> None:
-        """Record that the job failed."""
-        self._finish(run, "Failed", FailureReason=reason)
-
-    def stopped(self, run: Run) -> None:
-        """Record that the job was stopped before its containers ran."""
-        self._finish(run, "Stopped")
-
-    def _finish(self, run: Run, status: str, **members: Any) -> None:
-        with run.lock:
-            run.closed = True
-            moment = now()
-            self._cloud.store.update(
-                KIND,
-                self._name,
-                ProcessingJobStatus=status,
-                ProcessingEndTime=moment,
-                LastModifiedTime=moment,
-                **members,
-            )
 
     def _container(self, document: Document, workspace: Workspace, reserved: Sequence[Host], host: Host) -> Container:
         cluster = document["ProcessingResources"]["ClusterConfig"]

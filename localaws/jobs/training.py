@@ -17,7 +17,7 @@ from localaws.jobs import hosts, live, s3, spot
 from localaws.jobs.clients import client, root_client
 from localaws.jobs.environment import container_environment, image_problem
 from localaws.jobs.hosts import Host
-from localaws.jobs.live import REASON_LENGTH, Cause, Container, Ending, JobError, Run
+from localaws.jobs.live import FINAL, REASON_LENGTH, Cause, Container, Ending, JobError, Run
 from localaws.jobs.logs import LogStream
 from localaws.jobs.metrics import Metrics, OnValue
 from localaws.jobs.mirror import Mirror, meanwhile, send_all, send_settled
@@ -25,12 +25,11 @@ from localaws.jobs.pipe import Pipe, feeding
 from localaws.jobs.workspace import Workspace, beginning, is_inside
 from localaws.store import Document
 
-KIND = "training-job"
+KIND, TITLE = "training-job", "Training"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 NAMESPACE = "/aws/sagemaker/TrainingJobs"  # of its metrics in CloudWatch
 RAN = "Training job runtime exceeded MaxRuntimeInSeconds provided"
 WAITED = "Training job exceeded MaxWaitTimeInSeconds provided"
-FINAL = ("Completed", "Failed", "Stopped")
 _INSTANCE_DIRECTORIES = ("input/config", "input/data", "model", "code", "output/data", "checkpoints")
 
 

@@ -10,19 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, ClassVar
 
 from localaws.cloud import Cloud, now
 from localaws.jobs import s3
 from localaws.jobs.clients import client
-from localaws.jobs.live import JobError, Run
+from localaws.jobs.live import JobError, Recorded, Run
 from localaws.serving.instance import Instance, Stopped
 from localaws.serving.variant import StartError, Variant
 from localaws.store import Document
 
-KIND = "transform-job"
+KIND, TITLE = "transform-job", "Transform"
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
-FINAL = ("Completed", "Failed", "Stopped")
 PAYLOAD_MB = 6  # SageMaker's MaxPayloadInMB when the request has none
 _TIMEOUT_SECONDS = 600  # and its InvocationsTimeoutInSeconds
 _RETRIES = 3  # and its InvocationsMaxRetries
@@ -41,12 +40,13 @@ class Batch(Variant):
         return f"transform job {self.name}"
 
 
-class TransformJob:
+class TransformJob(Recorded):
     """A job whose record is in the store, and the model it was created with."""
 
+    kind, title = KIND, TITLE
+
     def __init__(self, cloud: Cloud, name: str, variant: Variant) -> None:
-        self._cloud = cloud
-        self._name = name
+        super().__init__(cloud, name)
         self._variant = variant
 
     def run(self, run: Run) -> None:
@@ -67,21 +67,6 @@ class TransformJob:
             _stop(instances)
             shutil.rmtree(self._cloud.home / "endpoints" / place, ignore_errors=True)
         self._finish(run, "Completed")
-
-    def failed(self, run: Run, reason: str) -> None:
-        """Record that the job failed."""
-        self._finish(run, "Failed", FailureReason=reason)
-
-    def stopped(self, run: Run) -> None:
-        """Record that the job was stopped; what it had stored by then stays."""
-        self._finish(run, "Stopped")
-
-    def _finish(self, run: Run, status: str, **members: Any) -> None:
-        with run.lock:
-            run.closed = True
-            moment = now()
-            times = {"TransformEndTime": moment, "LastModifiedTime": moment}
-            self._cloud.store.update(KIND, self._name, TransformJobStatus=status, **times, **members)
 
     def _transform(self, run: Run, document: Document, instances: Sequence[Instance]) -> None:
         """Every object; one that cannot be transformed fails the job, after the others were."""

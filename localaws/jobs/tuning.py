@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from localaws.cloud import Cloud, Credentials, now
 from localaws.jobs import training
-from localaws.jobs.live import AbandonedError, JobError, Run, StoppedError
+from localaws.jobs.live import FINAL, AbandonedError, JobError, Recorded, Run, StoppedError
 from localaws.store import Document
 
 if TYPE_CHECKING:
     from localaws.jobs.search import Search
 
-KIND = "tuning-job"
-FINAL = ("Completed", "Failed", "Stopped")
+KIND, TITLE = "tuning-job", "HyperParameterTuning"
 # After so many training jobs without one that succeeded, SageMaker gives up.
 HOPELESS = 5
 # What a training job takes over from the tuning job's definition.
@@ -58,12 +57,13 @@ def training_definition(tuning_job: Document) -> dict[str, Any]:
     return {**request, "ResourceConfig": resources}
 
 
-class TuningJob:
+class TuningJob(Recorded):
     """A job whose record is in the store."""
 
+    kind, title = KIND, TITLE
+
     def __init__(self, cloud: Cloud, name: str, credentials: Credentials) -> None:
-        self._cloud = cloud
-        self._name = name
+        super().__init__(cloud, name)
         self._credentials = credentials
         self._enough = threading.Event()
 
@@ -88,26 +88,11 @@ class TuningJob:
             raise JobError(_why_nothing(jobs))
         self._finish(run, "Completed")
 
-    def failed(self, run: Run, reason: str) -> None:
-        """Record that the job failed."""
-        self._finish(run, "Failed", FailureReason=reason)
-
-    def stopped(self, run: Run) -> None:
-        """Record that the job was stopped; so were its training jobs."""
-        self._finish(run, "Stopped")
-
     def _document(self) -> Document:
         document = self._cloud.store.get(KIND, self._name)
         if document is None:
             raise JobError("InternalServerError: the job's record is gone")
         return document
-
-    def _finish(self, run: Run, status: str, **members: Any) -> None:
-        with run.lock:
-            run.closed = True
-            moment = now()
-            times = {"HyperParameterTuningEndTime": moment, "LastModifiedTime": moment}
-            self._cloud.store.update(KIND, self._name, HyperParameterTuningJobStatus=status, **times, **members)
 
     def _learn(self, search: "Search", document: Document) -> None:
         """Begin with what the parents of a warm start found out."""
@@ -158,7 +143,7 @@ class TuningJob:
             self._cloud.store.update(KIND, self._name, TrainingJobNames=[*names, name], LastModifiedTime=moment)
         child.finished.wait()
         outcome = self._cloud.store.get(training.KIND, name) or {}
-        if outcome.get("TrainingJobStatus") not in training.FINAL:
+        if outcome.get("TrainingJobStatus") not in FINAL:
             raise AbandonedError
         search.tell(trial, objective_value(document, outcome))
         return True
@@ -168,7 +153,7 @@ class TuningJob:
         document = self._document()
         jobs = children(self._cloud, document)
         values = [value for job in jobs if (value := objective_value(document, job)) is not None]
-        finished = sum(job["TrainingJobStatus"] in training.FINAL for job in jobs)
+        finished = sum(job["TrainingJobStatus"] in FINAL for job in jobs)
         if _reached(document["HyperParameterTuningJobConfig"], values) or (not values and finished >= HOPELESS):
             self._enough.set()
             for job in jobs:

@@ -121,8 +121,6 @@ def list_endpoints(cloud: Cloud, request: Request) -> Response:
     ]
     if request.get("SortBy") == "Status":
         documents.sort(key=lambda document: str(document["EndpointStatus"]))
-    if request.get("SortBy") == "Status":
-        documents.sort(key=lambda document: str(document["EndpointStatus"]))
     members = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
     return listing(documents, request, into="Endpoints", name="EndpointName", members=members)
 
@@ -229,8 +227,10 @@ def _check_limit(summaries: Sequence[Document]) -> None:
     if wanted > INSTANCE_LIMIT:
         raise AwsError(
             "ResourceLimitExceeded",
-            f"The account-level service limit 'Instances for an endpoint' is {INSTANCE_LIMIT} Instances, "
-            f"with a request for {wanted} Instances.",
+            f"The account-level service limit 'Number of instances for an endpoint' is {INSTANCE_LIMIT} Instances, "
+            f"with current utilization of 0 Instances and a request delta of {wanted} Instances. Please use AWS "
+            "Service Quotas to request an increase for this quota. If AWS Service Quotas is not available, contact AWS "
+            "support to request an increase for this quota.",
         )
 
 

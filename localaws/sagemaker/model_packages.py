@@ -1,5 +1,7 @@
 """Model packages: versions of a model in a group, with the metrics it had and whether it is approved."""
 
+import threading
+
 from localaws.cloud import Cloud, Handler, Request, Response, now
 from localaws.errors import AwsError
 from localaws.sagemaker import model_package_groups
@@ -7,7 +9,8 @@ from localaws.sagemaker.listing import listing
 from localaws.store import Document
 
 KIND = "model-package"
-NOT_DESCRIBED = ("Tags", "ClientToken")
+# What a record holds beyond what DescribeModelPackage answers: the request that made it, the token of the last update.
+ASKED, UPDATE_TOKEN = "Asked", "UpdateToken"
 SUMMARY = (
     "ModelPackageName",
     "ModelPackageGroupName",
@@ -29,12 +32,11 @@ REPLACED = (
     "ModelPackageRegistrationType",
 )
 
+_changing = threading.Lock()
+
 
 def find(cloud: Cloud, name_or_arn: str) -> Document:
-    """A package by its ARN, or by `group/version` or name, as DescribeModelPackage answers it.
-
-    ValidationException when there is none.
-    """
+    """A package's record, by its ARN, or by `group/version` or name. ValidationException when there is none."""
     arn = name_or_arn if name_or_arn.startswith("arn:") else cloud.arn("sagemaker", f"{KIND}/{name_or_arn}")
     document = cloud.store.get(KIND, arn)
     if document is None:
@@ -43,10 +45,35 @@ def find(cloud: Cloud, name_or_arn: str) -> Document:
 
 
 def create_model_package(cloud: Cloud, request: Request) -> Response:
-    """CreateModelPackage: the next version of a group, or an unversioned package with a name of its own."""
-    if ("ModelPackageGroupName" in request) == ("ModelPackageName" in request):
-        raise AwsError("ValidationException", "Give either ModelPackageGroupName or ModelPackageName, and not both.")
-    document = {key: value for key, value in request.items() if key not in NOT_DESCRIBED}
+    """CreateModelPackage: the next version of a group, or an unversioned package with a name of its own.
+
+    A request repeated with its ClientToken, as botocore does by itself when an answer is lost, makes no second one.
+    """
+    if "ModelPackageGroupName" in request and "ModelPackageName" in request:
+        raise AwsError(
+            "ValidationException",
+            "Both ModelPackageName and ModelPackageGroupName are provided in the input. Cannot determine which one to "
+            "use.",
+        )
+    if "ModelPackageGroupName" not in request and "ModelPackageName" not in request:
+        raise AwsError("ValidationException", "Missing ARN.")
+    with _changing:
+        return {"ModelPackageArn": _made_before(cloud, request) or _make(cloud, request)}
+
+
+def _made_before(cloud: Cloud, request: Request) -> str | None:
+    """The package that a request with this token has made. ConflictException when it was another request."""
+    token = request.get("ClientToken")
+    for document in cloud.store.all(KIND) if token else ():
+        if document[ASKED].get("ClientToken") == token:
+            if document[ASKED] != request:
+                raise AwsError("ConflictException", f"ClientToken {token} was used with other parameters.")
+            return str(document["ModelPackageArn"])
+    return None
+
+
+def _make(cloud: Cloud, request: Request) -> str:
+    document = {key: value for key, value in request.items() if key not in ("Tags", "ClientToken")}
     if "ModelPackageGroupName" in request:
         group, version = model_package_groups.next_version(cloud, request["ModelPackageGroupName"])
         name, path = group, f"{group}/{version}"
@@ -61,29 +88,41 @@ def create_model_package(cloud: Cloud, request: Request) -> Response:
         "CreationTime": now(),
         "ModelPackageStatus": "Completed",
         "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
+        ASKED: request,
     }
     if not cloud.store.add(KIND, arn, document):
         raise AwsError("ConflictException", f"ModelPackage {arn} already exists.")
-    return {"ModelPackageArn": arn}
+    return arn
 
 
 def describe_model_package(cloud: Cloud, request: Request) -> Response:
     """DescribeModelPackage."""
-    return find(cloud, request["ModelPackageName"])
+    document = find(cloud, request["ModelPackageName"])
+    return {key: value for key, value in document.items() if key not in (ASKED, UPDATE_TOKEN) and value is not None}
 
 
 def update_model_package(cloud: Cloud, request: Request) -> Response:
     """UpdateModelPackage: the approval, and metadata added and removed key by key."""
-    document = find(cloud, request["ModelPackageArn"])
+    with _changing:
+        document = find(cloud, request["ModelPackageArn"])
+        token = request.get("ClientToken")
+        if token is None or token != document.get(UPDATE_TOKEN):
+            changed = {**_changed(document, request), UPDATE_TOKEN: token}
+            cloud.store.update(KIND, document["ModelPackageArn"], LastModifiedTime=now(), **changed)
+    return {"ModelPackageArn": document["ModelPackageArn"]}
+
+
+def _changed(document: Document, request: Request) -> Document:
+    """The members that an update gives a package."""
     changed = {member: request[member] for member in REPLACED if member in request}
     removed = request.get("CustomerMetadataPropertiesToRemove", [])
-    kept = {key: value for key, value in document.get("CustomerMetadataProperties", {}).items() if key not in removed}
-    changed["CustomerMetadataProperties"] = kept | request.get("CustomerMetadataProperties", {})
+    before = document.get("CustomerMetadataProperties") or {}
+    kept = {key: value for key, value in before.items() if key not in removed}
+    changed["CustomerMetadataProperties"] = kept | request.get("CustomerMetadataProperties", {}) or None
     added = request.get("AdditionalInferenceSpecificationsToAdd", [])
     if added:
         changed["AdditionalInferenceSpecifications"] = document.get("AdditionalInferenceSpecifications", []) + added
-    cloud.store.update(KIND, document["ModelPackageArn"], LastModifiedTime=now(), **changed)
-    return {"ModelPackageArn": document["ModelPackageArn"]}
+    return changed
 
 
 def delete_model_package(cloud: Cloud, request: Request) -> Response:

@@ -1,16 +1,13 @@
 """Processing jobs. Each runs as processes of this machine, see localaws.jobs.processing."""
 
-import shutil
 from collections.abc import Iterator
 
 from localaws.cloud import Cloud, Handler, Request, Response, now
 from localaws.errors import AwsError
 from localaws.jobs import live
-from localaws.jobs.processing import FINAL, KIND, ProcessingJob
+from localaws.jobs.processing import KIND, TITLE, ProcessingJob
 from localaws.jobs.workspace import is_inside
-from localaws.sagemaker import tags
-from localaws.sagemaker.training import INTERRUPTED, jobs_listing, role_credentials
-from localaws.store import Document
+from localaws.sagemaker import jobs, tags
 
 SUMMARY = (
     "ProcessingJobName",
@@ -25,21 +22,13 @@ SUMMARY = (
 LOCAL_ROOT = "/opt/ml/processing"
 
 
-def find(cloud: Cloud, name: str) -> Document:
-    """A job's record. ValidationException when there is none."""
-    document = cloud.store.get(KIND, name)
-    if document is None:
-        raise AwsError("ValidationException", f"Could not find requested job with name: {name}")
-    return document
-
-
 def create_processing_job(cloud: Cloud, request: Request) -> Response:
     """CreateProcessingJob."""
     for problem in _problems(request):
         raise AwsError("ValidationException", problem)
     name, moment = request["ProcessingJobName"], now()
     arn = cloud.arn("sagemaker", f"processing-job/{name}")
-    credentials = role_credentials(cloud, request["RoleArn"], name)
+    credentials = jobs.role_credentials(cloud, request["RoleArn"], name)
     document = {key: value for key, value in request.items() if key != "Tags"}
     document |= {
         "ProcessingJobArn": arn,
@@ -49,9 +38,7 @@ def create_processing_job(cloud: Cloud, request: Request) -> Response:
         "StoppingCondition": {"MaxRuntimeInSeconds": 86400, **request.get("StoppingCondition", {})},
     }
     if not cloud.store.add(KIND, name, document):
-        raise AwsError(
-            "ResourceInUse", f"Job name must be unique within an AWS account and region, and {arn} already exists."
-        )
+        raise jobs.taken(arn)
     tags.replace(cloud, arn, request.get("Tags", ()))
     live.start(cloud, KIND, name, ProcessingJob(cloud, name, credentials))
     return {"ProcessingJobArn": arn}
@@ -59,50 +46,31 @@ def create_processing_job(cloud: Cloud, request: Request) -> Response:
 
 def describe_processing_job(cloud: Cloud, request: Request) -> Response:
     """DescribeProcessingJob."""
-    return find(cloud, request["ProcessingJobName"])
+    return jobs.find(cloud, KIND, request["ProcessingJobName"])
 
 
 def stop_processing_job(cloud: Cloud, request: Request) -> Response:
     """StopProcessingJob: SIGTERM, SIGKILL after 120 s; its outputs are not uploaded."""
     name = request["ProcessingJobName"]
-    find(cloud, name)
-    run = live.find(cloud, KIND, name)
-    if run:
-        with run.lock:
-            if run.closed:
-                run = None
-            elif not run.stopping:
-                cloud.store.update(KIND, name, ProcessingJobStatus="Stopping", LastModifiedTime=now())
-                run.stop()
-    if run is None:
-        status = find(cloud, name)["ProcessingJobStatus"]
-        raise AwsError(
-            "ValidationException", f"The request was rejected because the processing job is in status {status}."
-        )
+    jobs.find(cloud, KIND, name)
+    jobs.stop(cloud, KIND, TITLE, name)
     return {}
 
 
 def list_processing_jobs(cloud: Cloud, request: Request) -> Response:
     """ListProcessingJobs."""
-    return jobs_listing(
+    return jobs.jobs_listing(
         cloud.store.all(KIND),
         request,
         into="ProcessingJobSummaries",
-        name="ProcessingJobName",
-        status="ProcessingJobStatus",
+        title=TITLE,
         members=SUMMARY,
     )
 
 
 def recover(cloud: Cloud) -> None:
-    """Fail the jobs that an earlier server left unfinished; their processes went with it."""
-    for document in cloud.store.all(KIND):
-        name = document["ProcessingJobName"]
-        if document["ProcessingJobStatus"] not in FINAL and live.find(cloud, KIND, name) is None:
-            moment = now()
-            outcome = {"ProcessingJobStatus": "Failed", "FailureReason": INTERRUPTED, "ProcessingEndTime": moment}
-            cloud.store.update(KIND, name, LastModifiedTime=moment, **outcome)
-            shutil.rmtree(live.directory(cloud, KIND, name), ignore_errors=True)
+    """Fail the jobs that an earlier server left unfinished."""
+    jobs.recover(cloud, KIND, TITLE)
 
 
 def shutdown(cloud: Cloud) -> None:

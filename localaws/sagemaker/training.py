@@ -1,19 +1,13 @@
 """Training jobs. Each runs as processes of this machine, see localaws.jobs.training."""
 
-import shutil
-from collections.abc import Iterable
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from localaws.cloud import Cloud, Credentials, Handler, Request, Response
+from localaws.cloud import Cloud, Handler, Request, Response
 from localaws.errors import AwsError
 from localaws.jobs import live, spot, training
-from localaws.jobs.clients import assume
 from localaws.jobs.metrics import check_definitions
 from localaws.jobs.workspace import ROOT, is_inside
-from localaws.sagemaker import tags
-from localaws.sagemaker.listing import listing
+from localaws.sagemaker import jobs, tags
 from localaws.store import Document
 
 # What the record holds beyond what DescribeTrainingJob answers.
@@ -28,7 +22,6 @@ SUMMARY = (
     "SecondaryStatus",
 )
 DATA_TYPES = ("S3Prefix", "ManifestFile", "AugmentedManifestFile")
-INTERRUPTED = "InternalServerError: The local AWS was restarted while the job ran; run it again."
 
 
 def find(cloud: Cloud, name: str) -> Document:
@@ -37,18 +30,6 @@ def find(cloud: Cloud, name: str) -> Document:
     if document is None:
         raise AwsError("ValidationException", "Requested resource not found.")
     return document
-
-
-def role_credentials(cloud: Cloud, role_arn: str, name: str) -> Credentials:
-    """The keys a job works with. ValidationException when SageMaker could not take on the role."""
-    try:
-        return assume(cloud, role_arn, f"SageMaker-{name}")
-    except ClientError as error:
-        message = (
-            f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
-            f"'sagemaker.amazonaws.com' to assume the role. ({error.response['Error']['Message']})"
-        )
-        raise AwsError("ValidationException", message) from error
 
 
 def check(definition: Request) -> None:
@@ -79,29 +60,10 @@ def described(document: Document) -> Response:
     return {key: value for key, value in document.items() if key not in NOT_DESCRIBED}
 
 
-def jobs_listing(
-    documents: Iterable[Document], request: Request, *, status: str, order: str = "Ascending", **form: Any
-) -> Response:
-    """A listing of jobs: what `listing` does, and the request's StatusEquals and times of the last change.
-
-    `status` is the member that holds it, `order` the SortOrder of a request that has none.
-    """
-    wanted = [
-        document
-        for document in documents
-        if request.get("StatusEquals") in (None, document[status])
-        and document.get("LastModifiedTime", 0) > request.get("LastModifiedTimeAfter", -1)
-        and document.get("LastModifiedTime", 0) < request.get("LastModifiedTimeBefore", float("inf"))
-    ]
-    if request.get("SortBy") == "Status":
-        wanted.sort(key=lambda document: str(document[status]))
-    return listing(wanted, request, order=order, **form)
-
-
 def create_training_job(cloud: Cloud, request: Request) -> Response:
     """CreateTrainingJob."""
     check(request)
-    credentials = role_credentials(cloud, request["RoleArn"], request["TrainingJobName"])
+    credentials = jobs.role_credentials(cloud, request["RoleArn"], request["TrainingJobName"])
     document, _ = training.start(cloud, request, credentials)
     tags.replace(cloud, document["TrainingJobArn"], request.get("Tags", ()))
     return {"TrainingJobArn": document["TrainingJobArn"]}
@@ -128,23 +90,20 @@ def list_training_jobs(cloud: Cloud, request: Request) -> Response:
     """ListTrainingJobs."""
     if "WarmPoolStatusEquals" in request or "TrainingPlanArnEquals" in request:
         return {"TrainingJobSummaries": []}
-    return jobs_listing(
+    return jobs.jobs_listing(
         cloud.store.all(training.KIND),
         request,
         into="TrainingJobSummaries",
-        name="TrainingJobName",
-        status="TrainingJobStatus",
+        title=training.TITLE,
         members=SUMMARY,
     )
 
 
 def recover(cloud: Cloud) -> None:
-    """Fail the jobs that an earlier server left unfinished; their processes went with it."""
-    for document in cloud.store.all(training.KIND):
-        name = document["TrainingJobName"]
-        if document["TrainingJobStatus"] not in training.FINAL and live.find(cloud, training.KIND, name) is None:
-            training.advance(cloud, name, "Failed", "Failed", "Training job failed", FailureReason=INTERRUPTED)
-            shutil.rmtree(live.directory(cloud, training.KIND, name), ignore_errors=True)
+    """Fail the jobs that an earlier server left unfinished."""
+    for document in jobs.unfinished(cloud, training.KIND, training.TITLE):
+        reason = {"FailureReason": jobs.INTERRUPTED}
+        training.advance(cloud, document["TrainingJobName"], "Failed", "Failed", "Training job failed", **reason)
 
 
 def shutdown(cloud: Cloud) -> None:

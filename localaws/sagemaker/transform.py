@@ -1,16 +1,13 @@
 """Batch transform jobs. Each runs its model's serving processes, see localaws.jobs.transform."""
 
-import shutil
 from collections.abc import Iterator
 
 from localaws.cloud import Cloud, Handler, Request, Response, now
 from localaws.errors import AwsError
 from localaws.jobs import live
-from localaws.jobs.transform import FINAL, KIND, PAYLOAD_MB, TransformJob
-from localaws.sagemaker import tags
-from localaws.sagemaker.training import INTERRUPTED, jobs_listing
+from localaws.jobs.transform import KIND, PAYLOAD_MB, TITLE, TransformJob
+from localaws.sagemaker import jobs, tags
 from localaws.serving.variant import Variant
-from localaws.store import Document
 
 NOT_DESCRIBED = ("LastModifiedTime",)
 SUMMARY = (
@@ -23,14 +20,6 @@ SUMMARY = (
     "FailureReason",
 )
 PAYLOAD_LIMIT_MB = 100  # of all that one instance is sent at the same time
-
-
-def find(cloud: Cloud, name: str) -> Document:
-    """A job's record. ValidationException when there is none."""
-    document = cloud.store.get(KIND, name)
-    if document is None:
-        raise AwsError("ValidationException", f"Could not find requested job with name: {name}")
-    return document
 
 
 def create_transform_job(cloud: Cloud, request: Request) -> Response:
@@ -49,8 +38,7 @@ def create_transform_job(cloud: Cloud, request: Request) -> Response:
         "LastModifiedTime": moment,
     }
     if not cloud.store.add(KIND, name, document):
-        message = f"Job name must be unique within an AWS account and region, and {arn} already exists."
-        raise AwsError("ResourceInUse", message)
+        raise jobs.taken(arn)
     tags.replace(cloud, arn, request.get("Tags", ()))
     live.start(cloud, KIND, name, TransformJob(cloud, name, variant))
     return {"TransformJobArn": arn}
@@ -58,52 +46,33 @@ def create_transform_job(cloud: Cloud, request: Request) -> Response:
 
 def describe_transform_job(cloud: Cloud, request: Request) -> Response:
     """DescribeTransformJob."""
-    document = find(cloud, request["TransformJobName"])
+    document = jobs.find(cloud, KIND, request["TransformJobName"])
     return {key: value for key, value in document.items() if key not in NOT_DESCRIBED}
 
 
 def stop_transform_job(cloud: Cloud, request: Request) -> Response:
     """StopTransformJob: at once; the results of the objects that were done by then stay."""
     name = request["TransformJobName"]
-    find(cloud, name)
-    run = live.find(cloud, KIND, name)
-    if run:
-        with run.lock:
-            if run.closed:
-                run = None
-            elif not run.stopping:
-                cloud.store.update(KIND, name, TransformJobStatus="Stopping", LastModifiedTime=now())
-                run.stop()
-    if run is None:
-        status = find(cloud, name)["TransformJobStatus"]
-        raise AwsError(
-            "ValidationException", f"The request was rejected because the transform job is in status {status}."
-        )
+    jobs.find(cloud, KIND, name)
+    jobs.stop(cloud, KIND, TITLE, name)
     return {}
 
 
 def list_transform_jobs(cloud: Cloud, request: Request) -> Response:
     """ListTransformJobs."""
-    return jobs_listing(
+    return jobs.jobs_listing(
         cloud.store.all(KIND),
         request,
         into="TransformJobSummaries",
-        name="TransformJobName",
-        status="TransformJobStatus",
+        title=TITLE,
         members=SUMMARY,
         order="Descending",
     )
 
 
 def recover(cloud: Cloud) -> None:
-    """Fail the jobs that an earlier server left unfinished; their processes went with it."""
-    for document in cloud.store.all(KIND):
-        name = document["TransformJobName"]
-        if document["TransformJobStatus"] not in FINAL and live.find(cloud, KIND, name) is None:
-            moment = now()
-            outcome = {"TransformJobStatus": "Failed", "FailureReason": INTERRUPTED, "TransformEndTime": moment}
-            cloud.store.update(KIND, name, LastModifiedTime=moment, **outcome)
-            shutil.rmtree(live.directory(cloud, KIND, name), ignore_errors=True)
+    """Fail the jobs that an earlier server left unfinished."""
+    jobs.recover(cloud, KIND, TITLE)
 
 
 def shutdown(cloud: Cloud) -> None:

@@ -7,8 +7,9 @@ from localaws.cloud import Cloud, Handler, Request, Response, now
 from localaws.errors import AwsError
 from localaws.jobs import live
 from localaws.jobs import training as training_jobs
-from localaws.jobs.tuning import FINAL, KIND, TuningJob, children, objective_value, training_definition
-from localaws.sagemaker import tags, training
+from localaws.jobs.live import FINAL
+from localaws.jobs.tuning import KIND, TITLE, TuningJob, children, objective_value, training_definition
+from localaws.sagemaker import jobs, tags, training
 from localaws.store import Document
 
 NOT_DESCRIBED = ("TrainingJobNames",)
@@ -42,7 +43,7 @@ def find(cloud: Cloud, name: str) -> Document:
     document = cloud.store.get(KIND, name)
     if document is None:
         arn = cloud.arn("sagemaker", f"hyper-parameter-tuning-job/{name}")
-        raise AwsError("ResourceNotFound", f"Could not find hyperparameter tuning job {arn}.")
+        raise AwsError("ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {arn}.")
     return document
 
 
@@ -53,7 +54,7 @@ def create_hyper_parameter_tuning_job(cloud: Cloud, request: Request) -> Respons
     training.check(training_definition(request))
     name, moment = request["HyperParameterTuningJobName"], now()
     arn = cloud.arn("sagemaker", f"hyper-parameter-tuning-job/{name}")
-    credentials = training.role_credentials(cloud, request["TrainingJobDefinition"]["RoleArn"], name)
+    credentials = jobs.role_credentials(cloud, request["TrainingJobDefinition"]["RoleArn"], name)
     config = request["HyperParameterTuningJobConfig"]
     limits = {"MaxNumberOfTrainingJobs": _combinations(config), **config["ResourceLimits"]}
     document = {key: value for key, value in request.items() if key != "Tags"}
@@ -66,8 +67,7 @@ def create_hyper_parameter_tuning_job(cloud: Cloud, request: Request) -> Respons
         "TrainingJobNames": [],
     }
     if not cloud.store.add(KIND, name, document):
-        message = f"Hyperparameter tuning job names must be unique within an AWS account and region: {arn} exists."
-        raise AwsError("ResourceInUse", message)
+        raise jobs.taken(arn)
     tags.replace(cloud, arn, request.get("Tags", ()))
     live.start(cloud, KIND, name, TuningJob(cloud, name, credentials))
     return {"HyperParameterTuningJobArn": arn}
@@ -83,18 +83,9 @@ def describe_hyper_parameter_tuning_job(cloud: Cloud, request: Request) -> Respo
 
 def stop_hyper_parameter_tuning_job(cloud: Cloud, request: Request) -> Response:
     """StopHyperParameterTuningJob: no more training jobs, and those that run are stopped."""
-    name = request["HyperParameterTuningJobName"]
-    find(cloud, name)
-    run = live.find(cloud, KIND, name)
-    if run:
-        with run.lock:
-            if not run.closed and not run.stopping:
-                cloud.store.update(KIND, name, HyperParameterTuningJobStatus="Stopping", LastModifiedTime=now())
-                run.stop()
+    name = find(cloud, request["HyperParameterTuningJobName"])["HyperParameterTuningJobName"]
+    jobs.stop(cloud, KIND, TITLE, name)
     document = find(cloud, name)
-    if document["HyperParameterTuningJobStatus"] in FINAL:
-        status = document["HyperParameterTuningJobStatus"]
-        raise AwsError("ValidationException", f"The tuning job {name} cannot be stopped: its status is {status}.")
     for child in document["TrainingJobNames"]:
         training_jobs.stop(cloud, child)
     return {}
@@ -111,12 +102,11 @@ def list_hyper_parameter_tuning_jobs(cloud: Cloud, request: Request) -> Response
         }
         for document in cloud.store.all(KIND)
     ]
-    return training.jobs_listing(
+    return jobs.jobs_listing(
         documents,
         {"SortBy": "Name", **request},
         into="HyperParameterTuningJobSummaries",
-        name="HyperParameterTuningJobName",
-        status="HyperParameterTuningJobStatus",
+        title=TITLE,
         members=SUMMARY,
     )
 
@@ -126,24 +116,18 @@ def list_training_jobs_for_tuning_job(cloud: Cloud, request: Request) -> Respons
     summaries = _summaries(cloud, find(cloud, request["HyperParameterTuningJobName"]))
     if request.get("SortBy") == "FinalObjectiveMetricValue":
         summaries = sorted((summary for summary in summaries if _value(summary) is not None), key=_sort_value)
-    return training.jobs_listing(
+    return jobs.jobs_listing(
         summaries,
         {"SortBy": "Name", **request},
         into="TrainingJobSummaries",
-        name="TrainingJobName",
-        status="TrainingJobStatus",
+        title=training_jobs.TITLE,
         members=CHILD_SUMMARY,
     )
 
 
 def recover(cloud: Cloud) -> None:
     """Fail the jobs that an earlier server left unfinished."""
-    for document in cloud.store.all(KIND):
-        name = document["HyperParameterTuningJobName"]
-        if document["HyperParameterTuningJobStatus"] not in FINAL and live.find(cloud, KIND, name) is None:
-            moment = now()
-            outcome = {"HyperParameterTuningJobStatus": "Failed", "FailureReason": training.INTERRUPTED}
-            cloud.store.update(KIND, name, HyperParameterTuningEndTime=moment, LastModifiedTime=moment, **outcome)
+    jobs.recover(cloud, KIND, TITLE)
 
 
 def shutdown(cloud: Cloud) -> None:

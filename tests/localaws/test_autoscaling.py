@@ -197,6 +197,11 @@ def test_a_scaled_variant_stays(hosting: Hosting, scaling: Any) -> None:
 def test_deleting_an_endpoint_deregisters_it(hosting: Hosting, scaling: Any) -> None:
     name = hosting.endpoint(hosting.config(hosting.model(named("brief"))))
     scaling.register_scalable_target(**resource(name), MinCapacity=1, MaxCapacity=2)
+    rights = {"Effect": "Allow", "Action": "sagemaker:DeleteEndpoint", "Resource": "*"}
+    without = hosting.aws.client("sagemaker", **hosting.aws.role(rights))
+    code, message = refusal(without.delete_endpoint, EndpointName=name)
+    assert (code, "DeregisterScalableTarget permission" in message) == ("ValidationException", True)
+    assert hosting.at_rest(name)["EndpointStatus"] == "InService"
 
     hosting.delete(name)
 

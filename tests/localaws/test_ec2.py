@@ -1,10 +1,12 @@
 """EC2 instances that run, and the commands that Systems Manager sends them, driven by boto3 and Airflow's operators."""
 
+import importlib.metadata
 import json
 import os
 import re
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,35 @@ def test_the_images_environment_is_where_it_is_on_aws(machines: Machines, instan
     assert (given, pip.startswith("pip ")) == ("1", True)
     assert (machines.home / "instances" / instance / "ml" / "model" / "m").read_text() == "m\n"
     assert not Path("/opt/ml/model/m").exists()
+
+
+def test_what_an_instance_installs_stays_on_it(machines: Machines, instance: str, tmp_path: Path) -> None:
+    """Also where this server has another version, and after what a login shell does to the PATH."""
+    server_s = importlib.metadata.version("idna")
+    wheel = tmp_path / "idna-0.0.1-py3-none-any.whl"
+    info = "idna-0.0.1.dist-info"
+    files = {
+        "idna/__init__.py": "MINE = True\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: idna\nVersion: 0.0.1\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    which = "python3 -c 'import idna; print(idna.__file__, idna.MINE)'"
+    for shell in ("sh -c", "bash -lc", "sudo bash -lc"):
+        run = machines.run(
+            instance, f'{shell} "pip3 install --no-index --force-reinstall {wheel}"', f'{shell} "{which}"'
+        )
+        assert run["Status"] == "Success", run["StandardErrorContent"]
+        assert (
+            run["StandardOutputContent"].splitlines()[-1].startswith(("/opt/pytorch/", f"{machines.home}/instances/"))
+        )
+    assert importlib.metadata.version("idna") == server_s
+    other = machines.launch()
+    assert "AttributeError" in machines.run(other, which)["StandardErrorContent"]
+    machines.ec2.terminate_instances(InstanceIds=[other])
 
 
 def test_the_server_s_own_machine_is_not_switched_off(machines: Machines, instance: str) -> None:

@@ -72,6 +72,33 @@ def test_versions_made_at_once_differ(sagemaker: Any, group: str) -> None:
     assert sorted(int(arn.rsplit("/", 1)[-1]) for arn in arns) == list(range(1, 25))
 
 
+def test_a_request_repeated_with_its_token_makes_no_second_version(sagemaker: Any, group: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        arns = list(pool.map(lambda _: register(sagemaker, group, ClientToken=f"{group[:30]}-1"), range(4)))
+    assert set(arns) == {f"{ARN}model-package/{group}/1"}
+    sagemaker.update_model_package(ModelPackageArn=arns[0], ModelApprovalStatus="Approved")
+    assert register(sagemaker, group, ClientToken=f"{group[:30]}-1") == arns[0]
+    assert versions(sagemaker, ModelPackageGroupName=group, ModelApprovalStatus="Approved") == [1]
+    other = {"ModelPackageGroupName": group, "ModelPackageDescription": "other", "ClientToken": f"{group[:30]}-1"}
+    assert "other parameters" in refused(sagemaker.create_model_package, "ConflictException", **other)
+    assert register(sagemaker, group, ClientToken=f"{group[:30]}-2").endswith("/2")
+
+
+def test_an_update_repeated_with_its_token_is_made_once(sagemaker: Any, group: str) -> None:
+    arn = register(sagemaker, group)
+    added = {"AdditionalInferenceSpecificationsToAdd": [{"Name": "large", "Containers": SPECIFICATION["Containers"]}]}
+    for token in ("one", "one", "two"):
+        sagemaker.update_model_package(ModelPackageArn=arn, ClientToken=token, **added)
+    package = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert [one["Name"] for one in package["AdditionalInferenceSpecifications"]] == ["large", "large"]
+
+
+def test_needs_either_a_name_or_a_group(sagemaker: Any, group: str) -> None:
+    both = {"ModelPackageGroupName": group, "ModelPackageName": "name"}
+    assert "Cannot determine which one to use" in refused(sagemaker.create_model_package, **both)
+    assert refused(sagemaker.create_model_package) == "Missing ARN."
+
+
 def test_describes_a_version_with_all_it_was_given(sagemaker: Any, group: str) -> None:
     arn = register(
         sagemaker,
@@ -79,7 +106,6 @@ def test_describes_a_version_with_all_it_was_given(sagemaker: Any, group: str) -
         ModelMetrics=METRICS,
         CustomerMetadataProperties={"top1": "0.907"},
         ModelPackageDescription="One run",
-        ClientToken="token",
     )
     for name in (arn, f"{group}/1"):
         package = sagemaker.describe_model_package(ModelPackageName=name)
@@ -90,6 +116,7 @@ def test_describes_a_version_with_all_it_was_given(sagemaker: Any, group: str) -
         assert package["ModelMetrics"] == METRICS
         assert package["InferenceSpecification"] == SPECIFICATION
         assert package["CustomerMetadataProperties"] == {"top1": "0.907"}
+        assert "Asked" not in package
 
 
 def test_an_update_changes_approval_and_metadata(sagemaker: Any, group: str) -> None:
