@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from job import JobError
 
@@ -43,7 +45,8 @@ class Group:
         if self.size > 1:
             together = torch.cat([tensor.flatten() for tensor in tensors])
             torch.distributed.all_reduce(together)
-            for tensor, total in zip(tensors, together.split([tensor.numel() for tensor in tensors]), strict=True):
+            totals = torch.split(together, [tensor.numel() for tensor in tensors])
+            for tensor, total in zip(tensors, totals, strict=True):
                 tensor.copy_(total.view_as(tensor))
 
 
@@ -67,7 +70,7 @@ def joined() -> Iterator[Group]:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", os.environ["SM_NETWORK_INTERFACE_NAME"])
     # nccl would end the process instead of raising what can be told.
     os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
-    store, _, _ = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
+    store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
     try:
         torch.distributed.init_process_group(
             "nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE
@@ -77,10 +80,12 @@ def joined() -> Iterator[Group]:
     except Exception as error:
         _tell(store, error)
         raise
-    torch.distributed.destroy_process_group()
+    finally:
+        if torch.distributed.is_initialized():  # else gloo may abort the process as it ends
+            torch.distributed.destroy_process_group()
 
 
-def _tell(store: torch.distributed.Store, error: Exception) -> None:
+def _tell(store: Any, error: Exception) -> None:
     """Tells the others why this process fails, or raises JobError with why another failed before."""
     host = os.environ.get("SM_CURRENT_HOST") or socket.gethostname()
     mine = f"{host}: {error if isinstance(error, JobError) else f'{type(error).__name__}: {error}'}"

@@ -7,7 +7,6 @@ Workers of torchrun are in sessions of their own, where a signal to the containe
 end with the torchrun that started them.
 """
 
-import contextlib
 import os
 import signal
 import socket
@@ -27,7 +26,7 @@ class _Finder:
 
 
 def _listen_at_own_address() -> None:
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
     create = TCPStore.__init__
 
@@ -43,11 +42,10 @@ def _listen_at_own_address() -> None:
 
 
 def _listener(host_name: str, port: int) -> socket.socket | None:
-    """A socket there, if that is one of the job's hosts. Otherwise, or where it cannot be, torch does as ever."""
-    with contextlib.suppress(OSError):
-        address = socket.gethostbyname(host_name)
-        if port and address.startswith("127.") and address != "127.0.0.1":
-            return socket.create_server((address, port), backlog=socket.SOMAXCONN)
+    """A socket there, if that is one of the job's hosts. OSError when something in the job has the port already."""
+    address = socket.gethostbyname(host_name)
+    if port and address.startswith("127.") and address != "127.0.0.1":
+        return socket.create_server((address, port), backlog=socket.SOMAXCONN)
     return None
 
 
@@ -57,6 +55,6 @@ def _end_with_torchrun() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+sys.meta_path.insert(0, _Finder)
 if "TORCHELASTIC_RUN_ID" in os.environ:
     _end_with_torchrun()

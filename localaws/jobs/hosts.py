@@ -1,4 +1,4 @@
-"""The hosts of one job, algo-1 and so on: each an address of the loopback network that no other job on this machine has.
+"""The hosts of one job, algo-1 and so on: each a loopback address that no other job on this machine has.
 
 So a port that scripts agree on, such as torchrun's 7777, is another one in each job.
 """

@@ -113,7 +113,7 @@ class Run:
             raise StoppedError
 
     def containers(self, containers: Sequence[Container], seconds: float) -> Ending:
-        """Run containers to their end, all of them: the first one to fail takes the others with it.
+        """Run containers to their end, all of them: when one fails the others are killed.
 
         They are stopped when `seconds` are over (Cause.OVERTIME).
         """
@@ -134,8 +134,9 @@ class Run:
             raise
         cause, codes = self._await(len(containers), deadline)
         if len(codes) < len(containers):
+            end = Process.kill if cause is Cause.EXIT else Process.stop
             with ThreadPoolExecutor(len(containers)) as pool:
-                list(pool.map(Process.stop, self._processes))
+                list(pool.map(end, self._processes))
         for watcher in watchers:
             watcher.join()
         if self.abandoned:

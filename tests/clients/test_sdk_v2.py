@@ -43,6 +43,17 @@ def test_shows_the_log_of_every_instance(sdk_v2_notebook: Seen) -> None:
     assert any(re.fullmatch(r"Training seconds: \d+", line) for line in lines)
 
 
+def test_trains_one_model_on_two_instances_by_torchrun(local_aws: LocalAws, sdk_v2_notebook: Seen) -> None:
+    together = sdk_v2_notebook["together"]
+    assert together["description"]["TrainingJobStatus"] == "Completed"
+    assert together["description"]["HyperParameters"]["sagemaker_torch_distributed_enabled"] == "true"
+    results = unpacked(local_aws, together["model"])
+    expected = {"w": pytest.approx(3, abs=0.01), "processes": 2, "master": "algo-1", "port": "7777"}
+    assert results == {"slope.json": expected}
+    for rank in range(2):
+        assert f"process {rank} of 2 has 8 points" in sdk_v2_notebook.output
+
+
 def test_describes_what_it_was_asked_for(sdk_v2_notebook: Seen) -> None:
     fit = sdk_v2_notebook["fit"]
     described = fit["description"]

@@ -35,6 +35,13 @@ def test_trains_on_two_instances_with_requirements(local_aws: LocalAws, sdk_v3_n
         assert result["w"] == pytest.approx(3, abs=0.2)
 
 
+def test_trains_one_model_on_two_instances_by_torchrun(local_aws: LocalAws, sdk_v3_notebook: Seen) -> None:
+    assert sdk_v3_notebook["together"]["status"] == "Completed"
+    results = unpacked(local_aws, sdk_v3_notebook["together"]["model"])
+    expected = {"w": pytest.approx(3, abs=0.01), "processes": 2, "master": "algo-1", "port": "7777"}
+    assert results == {"slope.json": expected}
+
+
 def test_installs_requirements_for_the_job_only(sdk_v3_notebook: Seen) -> None:
     assert sdk_v3_notebook["slopes"]["status"] == "Completed"
     assert importlib.util.find_spec("slope_units") is None

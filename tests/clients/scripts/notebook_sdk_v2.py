@@ -42,10 +42,8 @@ def estimator(directory: str, entry_point: str, **settings: Any) -> PyTorch:
         source_dir=str(work / directory),
         role=role,
         sagemaker_session=session,
-        framework_version="2.2",
         py_version="py310",
-        instance_type="ml.m5.large",
-        **{"instance_count": 1, **settings},
+        **{"framework_version": "2.2", "instance_type": "ml.m5.large", "instance_count": 1, **settings},
     )
 
 
@@ -127,6 +125,20 @@ seen["fit"] = {
     "model": fitted.model_data,
     "metrics": sagemaker.TrainingJobAnalytics(fitted.latest_training_job.name, ["loss"]).dataframe().to_dict("list"),
 }
+
+# Two hosts that train one model; the SDK allows that on instances with GPUs only.
+together = estimator(
+    "slope",
+    "together.py",
+    framework_version="2.2.0",
+    instance_count=2,
+    instance_type="ml.g4dn.xlarge",
+    distribution={"torch_distributed": {"enabled": True}},
+    base_job_name="together",
+    hyperparameters={"rate": 0.05},
+)
+together.fit({"points": points})
+seen["together"] = {"description": together.latest_training_job.describe(), "model": together.model_data}
 
 warm = search(
     "warm",

@@ -16,6 +16,7 @@ from sagemaker.core.resources import EndpointConfig, Model, TrainingJob
 from sagemaker.serve import ModelBuilder
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, SourceCode
+from sagemaker.train.distributed import Torchrun
 from sagemaker.train.tuner import HyperparameterTuner
 
 TRAINING_IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.2.0-cpu-py310"
@@ -82,6 +83,17 @@ slopes = trainer(
 )
 slopes.train(input_data_config=[InputData(channel_name="points", data_source=points)], wait=False)
 
+# Two hosts that train one model.
+together = trainer(
+    "slope",
+    "together.py",
+    instances=2,
+    distributed=Torchrun(),
+    base_job_name="together-v3",
+    hyperparameters={"rate": 0.05},
+)
+together.train(input_data_config=[InputData(channel_name="points", data_source=points)], wait=False)
+
 builder = ModelBuilder(
     s3_model_data_url=job.model_artifacts.s3_model_artifacts,
     image_uri=INFERENCE_IMAGE,
@@ -104,6 +116,9 @@ seen["predictions"] = {
 slopes._latest_training_job.wait()
 finished = TrainingJob.get(slopes._latest_training_job.training_job_name)
 seen["slopes"] = {"status": finished.training_job_status, "model": finished.model_artifacts.s3_model_artifacts}
+together._latest_training_job.wait()
+finished = TrainingJob.get(together._latest_training_job.training_job_name)
+seen["together"] = {"status": finished.training_job_status, "model": finished.model_artifacts.s3_model_artifacts}
 tuner.wait()
 seen["tuning"] = {
     "status": tuner.describe().hyper_parameter_tuning_job_status,

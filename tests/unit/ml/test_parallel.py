@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def base(tmp_path: Path, noise: np.random.Generator) -> Path:
     return tmp_path
 
 
-def start(base: Path, *arguments: str, launcher: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
+def start(base: Path, *arguments: str, launcher: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SM_", "SAGEMAKER_"))}
     return subprocess.Popen(
         [sys.executable, *launcher, str(ML / "train.py"), *OPTIONS, *arguments],
@@ -56,10 +57,8 @@ def start_two(base: Path, *arguments: str, **second: str) -> list[subprocess.Pop
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "SM_NETWORK_INTERFACE_NAME": "lo"}
-    return [
-        start(base, *arguments, **group, RANK=str(rank), SM_CURRENT_HOST=f"algo-{rank + 1}", **(second if rank else {}))
-        for rank in range(2)
-    ]
+    own = ({"RANK": "0", "SM_CURRENT_HOST": "algo-1"}, {"RANK": "1", "SM_CURRENT_HOST": "algo-2", **second})
+    return [start(base, *arguments, launcher=(), **group, **each) for each in own]
 
 
 @pytest.mark.parametrize("processes", [2, 3])

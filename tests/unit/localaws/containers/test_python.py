@@ -40,21 +40,27 @@ def test_starts_workers_with_itself(place: Path, tmp_path: Path) -> None:
 
 
 def test_hosts_of_two_jobs_listen_on_the_same_port(place: Path) -> None:
-    store = "TCPStore(sys.argv[1], 7777, None, True, wait_for_workers=False); print('up', flush=True); input()"
-    jobs = []
-    for address in ("127.240.0.1", "127.240.1.1", "127.240.1.1"):
-        command = [
-            place / "bin" / "python",
-            "-c",
-            f"import sys; from torch.distributed import TCPStore; {store}",
-            address,
-        ]
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        jobs.append(subprocess.Popen(command, env={}, text=True, **pipes))
-        if len(jobs) < 3:
-            assert jobs[-1].stdout.readline() == "up\n"
-    assert "EADDRINUSE" in jobs.pop().communicate()[1], "two of one job got the same port"
-    for job in jobs:
+    script = "import sys; from torch.distributed import TCPStore; "
+    script += (
+        "store = TCPStore(sys.argv[1], 7777, None, True, wait_for_workers=False); print('up', flush=True); input()"
+    )
+
+    def listen(address: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [place / "bin" / "python", "-c", script, address],
+            env={},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    listening = [listen("127.240.0.1"), listen("127.240.1.1")]
+    for job in listening:
+        assert job.stdout
+        assert job.stdout.readline() == "up\n"
+    assert "Address already in use" in listen("127.240.1.1").communicate()[1]
+    for job in listening:
         job.communicate("done\n")
         assert job.returncode == 0
 
@@ -62,7 +68,7 @@ def test_hosts_of_two_jobs_listen_on_the_same_port(place: Path) -> None:
 def test_workers_end_with_torchrun_however_that_ends(place: Path, tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
-    command = [place / "bin" / "torchrun", "--standalone", "--nproc-per-node=1", script]
+    command: list[str | Path] = [place / "bin" / "torchrun", "--standalone", "--nproc-per-node=1", script]
     with subprocess.Popen(command, env={"PATH": "/usr/bin:/bin"}, stdout=subprocess.PIPE, text=True) as torchrun:
         assert torchrun.stdout
         worker = psutil.Process(int(torchrun.stdout.readline()))
