@@ -27,7 +27,7 @@ down: environment ## stop what the demo has left running
 test: environment ## all tests
 	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
-test-unit test-localaws test-clients test-dags test-e2e: test-%: environment ## the tests of one layer
+test-unit test-localaws test-clients test-dags test-e2e test-operations: test-%: environment ## the tests of one layer
 	@$(RUN) pytest tests/$*
 
 lint: environment ## ruff and mypy

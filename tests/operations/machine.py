@@ -71,6 +71,7 @@ class Machine:
             **airflow.environment(self.home, self.aws, self.ports),
             **{f"AIRFLOW__{name}": value for name, value in own.items()},
             "AWS_ENDPOINT_URL": self.proxy.url,
+            "KENNEL_ALLOWED_HOSTS": self.proxy.url.removeprefix("http://"),
             "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}",
         }
         self.home.airflow.mkdir(parents=True, exist_ok=True)

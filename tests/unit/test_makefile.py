@@ -74,5 +74,6 @@ def test_lists_every_target(checkout: Path) -> None:
         "test-clients",
         "test-dags",
         "test-e2e",
+        "test-operations",
         ".env",
     } <= targets
