@@ -141,9 +141,9 @@ class Machine:
         checked = datasets.check(photos)
         datasets.push(self.client("s3"), self.aws.names.bucket, prefix, checked, advance=lambda: None)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, **settings: Any) -> Any:
         """A boto3 client as root, past the proxy."""
-        return self.aws.client(service)
+        return self.aws.client(service, **settings)
 
     def logs(self) -> str:
         """The end of everything that was printed."""
