@@ -16,7 +16,7 @@ unexport PYTHONHOME PYTHONPATH UV_PROJECT_ENVIRONMENT VIRTUAL_ENV
 unexport $(filter-out KENNEL_HOME KENNEL_PHOTOS,$(filter AIRFLOW% AWS_% KENNEL_%,$(.VARIABLES)))
 
 help: ## say what there is
-	@sed -n 's/^\([a-z0-9. -]*\):.*## /\1\t/p' Makefile | expand --tabs=64
+	@sed -n 's/^\([a-z0-9. -]*\):.*## /\1\t/p' Makefile | expand --tabs=80
 
 demo: environment ## train, deploy and ask a dog breed classifier on this machine
 	@$(RUN) kennel demo
@@ -27,7 +27,7 @@ down: environment ## stop what the demo has left running
 test: environment ## all tests
 	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
-test-unit test-localaws test-clients test-dags test-e2e: test-%: environment ## the tests of one layer
+test-unit test-localaws test-clients test-dags test-e2e test-operations: test-%: environment ## the tests of one layer
 	@$(RUN) pytest tests/$*
 
 lint: environment ## ruff and mypy

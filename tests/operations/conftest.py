@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from kennel.config import ROOT
+from kennel.registry import Package
 from tests.operations.machine import Machine
+from tests.operations.runs import Run, in_service
 from tests.operations.stores import INITDB, REDIS, postgres, redis
 
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -60,3 +62,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, str(ROOT / "ml" / "sketch.py"), str(directory), "--breeds", "4", "--train", "3"]
     subprocess.run([*command, "--test", "3"], check=True)
     return directory
+
+
+@pytest.fixture(scope="session")
+def served(machine: Machine, photos: Path) -> Package:
+    """A model in service."""
+    if not in_service(machine):
+        machine.push(photos, FIRST_DAY)
+        Run.started(machine, "retrain", max_jobs=1).ended().deployment().ended()
+    package = in_service(machine)
+    assert package
+    return package

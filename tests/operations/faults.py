@@ -2,11 +2,13 @@
 
 import asyncio
 import itertools
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import aiohttp
 from aiohttp import web
@@ -14,7 +16,21 @@ from yarl import URL
 
 # Of each connection; the proxy's own must not be passed on.
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-encoding", "expect"}
-THROTTLED = '{"__type": "ThrottlingException", "message": "Rate exceeded"}'
+
+# A refusal for being asked too often, in each service's own words; of the others in SageMaker's.
+JSON, XML = "application/x-amz-json-1.1", "text/xml"
+THROTTLED = {
+    "s3": (503, XML, "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"),
+    "lambda": (429, JSON, '{"__type": "TooManyRequestsException", "message": "Rate exceeded"}'),
+    "sts": (
+        400,
+        XML,
+        "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>",
+    ),
+}
+THROTTLED["iam"] = THROTTLED["sns"] = THROTTLED["sts"]
+THROTTLED_JSON = (400, JSON, '{"__type": "ThrottlingException", "message": "Rate exceeded"}')
+SERVICE = re.compile(r"/([a-z0-9-]+)/aws4_request")  # in a signature's scope, in the header or the query string
 
 
 @dataclass
@@ -97,9 +113,12 @@ class Proxy:
         if trouble:
             self.happened[trouble] += 1
         if trouble == "throttled":
-            return web.Response(status=400, text=THROTTLED, content_type="application/x-amz-json-1.1")
+            signed = request.headers.get("Authorization") or unquote(request.query_string)
+            service = SERVICE.search(signed)
+            status, kind, text = THROTTLED.get(service[1] if service else "", THROTTLED_JSON)
+            return web.Response(status=status, text=text, content_type=kind)
         if trouble == "500":
-            return web.Response(status=500, text="{}", content_type="application/x-amz-json-1.1")
+            return web.Response(status=500)
         if trouble == "lost before":
             return self._cut(request)
         try:

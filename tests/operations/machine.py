@@ -71,6 +71,7 @@ class Machine:
             **airflow.environment(self.home, self.aws, self.ports),
             **{f"AIRFLOW__{name}": value for name, value in own.items()},
             "AWS_ENDPOINT_URL": self.proxy.url,
+            "KENNEL_ALLOWED_HOSTS": self.proxy.url.removeprefix("http://"),
             "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}",
         }
         self.home.airflow.mkdir(parents=True, exist_ok=True)
@@ -140,9 +141,9 @@ class Machine:
         checked = datasets.check(photos)
         datasets.push(self.client("s3"), self.aws.names.bucket, prefix, checked, advance=lambda: None)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, **settings: Any) -> Any:
         """A boto3 client as root, past the proxy."""
-        return self.aws.client(service)
+        return self.aws.client(service, **settings)
 
     def logs(self) -> str:
         """The end of everything that was printed."""
