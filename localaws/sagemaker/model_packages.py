@@ -69,7 +69,8 @@ def create_model_package(cloud: Cloud, request: Request) -> Response:
 
 def describe_model_package(cloud: Cloud, request: Request) -> Response:
     """DescribeModelPackage."""
-    return find(cloud, request["ModelPackageName"])
+    document = find(cloud, request["ModelPackageName"])
+    return {key: value for key, value in document.items() if value is not None}
 
 
 def update_model_package(cloud: Cloud, request: Request) -> Response:
@@ -77,8 +78,10 @@ def update_model_package(cloud: Cloud, request: Request) -> Response:
     document = find(cloud, request["ModelPackageArn"])
     changed = {member: request[member] for member in REPLACED if member in request}
     removed = request.get("CustomerMetadataPropertiesToRemove", [])
-    kept = {key: value for key, value in document.get("CustomerMetadataProperties", {}).items() if key not in removed}
-    changed["CustomerMetadataProperties"] = kept | request.get("CustomerMetadataProperties", {})
+    kept = {
+        key: value for key, value in (document.get("CustomerMetadataProperties") or {}).items() if key not in removed
+    }
+    changed["CustomerMetadataProperties"] = (kept | request.get("CustomerMetadataProperties", {})) or None
     added = request.get("AdditionalInferenceSpecificationsToAdd", [])
     if added:
         changed["AdditionalInferenceSpecifications"] = document.get("AdditionalInferenceSpecifications", []) + added

@@ -3,10 +3,14 @@
 import io
 import json
 import tarfile
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from kennel.operators.hosting import ServingRecordsOperator
+from tests.dags.hosting import IMAGE, NO_CONTEXT, archive
 
 BUCKET = "operators"
 TRUST = {
@@ -59,3 +63,32 @@ def upload_script(local_aws: Any, bucket: str) -> Callable[[str], str]:
         return f"s3://{bucket}/{key}"
 
     return upload
+
+
+@pytest.fixture
+def name() -> str:
+    """For an endpoint of the test's own: the server is shared."""
+    return f"host-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def config(local_aws: Any, bucket: str, role_arn: str) -> Callable[..., str]:
+    """Make a model and an endpoint config of a name, whose inference.py is the source."""
+
+    def make(name: str, source: str, instance_type: str = "ml.m5.large") -> str:
+        local_aws.client("s3").put_object(Bucket=bucket, Key=f"{name}/model.tar.gz", Body=archive(source))
+        container = {"Image": IMAGE, "ModelDataUrl": f"s3://{bucket}/{name}/model.tar.gz"}
+        variant = {
+            "VariantName": "AllTraffic",
+            "ModelName": name,
+            "InstanceType": instance_type,
+            "InitialInstanceCount": 1,
+        }
+        ServingRecordsOperator(
+            task_id="create_model",
+            model={"ModelName": name, "ExecutionRoleArn": role_arn, "PrimaryContainer": container},
+            configs=[{"EndpointConfigName": name, "ProductionVariants": [variant]}],
+        ).execute(NO_CONTEXT)
+        return name
+
+    return make

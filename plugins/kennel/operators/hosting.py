@@ -105,6 +105,7 @@ class EndpointOperator(SageMakerEndpointOperator):
             )
             found = {}
         if not found:
+            self._put_alarms()
             self._request(self.hook.conn.create_endpoint, self.config)
         elif status in PASSING:
             self.log.info("%s is %s: waiting for that first", found["EndpointName"], status)
@@ -158,17 +159,17 @@ class EndpointOperator(SageMakerEndpointOperator):
             hosting.suspend_scaling(scaling, self.config["EndpointName"])
         else:
             hosting.deregister_scaling(scaling, self.config["EndpointName"])
-        request = {
+        request: dict[str, Any] = {
             "EndpointName": self.config["EndpointName"],
             "EndpointConfigName": self.config["EndpointConfigName"],
             "RetainAllVariantProperties": True,
         }
         watching = self._put_alarms()
         if self.blue_green:
-            request["DeploymentConfig"] = {
-                "BlueGreenUpdatePolicy": self.blue_green,
-                "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in watching]},
-            }
+            request["DeploymentConfig"] = {"BlueGreenUpdatePolicy": self.blue_green}
+            if watching:
+                alarms = [{"AlarmName": name} for name in watching]
+                request["DeploymentConfig"]["AutoRollbackConfiguration"] = {"Alarms": alarms}
         self._request(self.hook.conn.update_endpoint, request)
 
     def _put_alarms(self) -> list[str]:
