@@ -10,28 +10,14 @@ from typing import Any
 import pytest
 
 from kennel.operators.hosting import ServingRecordsOperator
-from tests.dags.hosting import IMAGE, NO_CONTEXT, archive
+from tests.dags.hosting import IMAGE, NO_CONTEXT, archive, make_role
 
 BUCKET = "operators"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"},
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
-    ],
-}
-ALLOW = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": ["s3:*", "logs:*"], "Resource": "*"}],
-}
 
 
 @pytest.fixture(scope="session")
 def role_arn(local_aws: Any) -> str:
-    iam = local_aws.client("iam")
-    role = iam.create_role(RoleName="operators", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
-    iam.put_role_policy(RoleName="operators", PolicyName="all", PolicyDocument=json.dumps(ALLOW))
-    return str(role["Arn"])
+    return make_role(local_aws)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,17 @@ from airflow.sdk.exceptions import TaskDeferred
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 NO_CONTEXT = cast(Context, {})
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ],
+}
+ALLOW = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": ["s3:*", "logs:*"], "Resource": "*"}],
+}
 # Answers any photo as the classifier would, with its one label first; {before} is what it does before that.
 CLASSIFIER = """
 import json, time
@@ -30,6 +41,14 @@ def output_fn(p, a):
     return p
 """
 BROKEN = "def model_fn(d): raise ValueError('weights of another network')\n"
+
+
+def make_role(aws: Any) -> str:
+    """The ARN of a role for endpoints and functions."""
+    iam = aws.client("iam")
+    role = iam.create_role(RoleName="operators", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    iam.put_role_policy(RoleName="operators", PolicyName="all", PolicyDocument=json.dumps(ALLOW))
+    return str(role["Arn"])
 
 
 def says(label: str, before: str = "pass") -> str:

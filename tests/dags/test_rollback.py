@@ -1,6 +1,5 @@
 """What served before a deploy that failed comes back by itself, and the run fails with the reason."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from kennel.operators.functions import DeployFunctionOperator
 from kennel.operators.hosting import EndpointOperator
 from kennel.operators.rollback import RollBackOperator, in_service
 from tests.conftest import LocalAws, running_local_aws
-from tests.dags.hosting import IMAGE, NO_CONTEXT, label, run, says
+from tests.dags.hosting import IMAGE, NO_CONTEXT, label, make_role, run, says
 from tests.localaws.hosting import eventually
 
 STATES = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
@@ -30,18 +29,7 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 
 @pytest.fixture(scope="module")
 def role_arn(local_aws: LocalAws) -> str:
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
-            for service in ("sagemaker", "lambda")
-        ],
-    }
-    allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*", "logs:*"], "Resource": "*"}]}
-    iam = local_aws.client("iam")
-    role = iam.create_role(RoleName="operators", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
-    iam.put_role_policy(RoleName="operators", PolicyName="all", PolicyDocument=json.dumps(allow))
-    return str(role["Arn"])
+    return make_role(local_aws)
 
 
 @pytest.fixture(scope="module")
