@@ -9,6 +9,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, s3, sts
 
 from localaws import alarms, managed_policies
+from localaws.clock import shortened
 
 # Operations of Lambda whose IAM action has another name (Service Authorization Reference).
 LAMBDA_ACTIONS = {"Invoke": "InvokeFunction", "InvokeWithResponseStream": "InvokeFunction"}
@@ -53,6 +54,8 @@ def apply() -> None:
         _CONTEXT, f'{_CONTEXT}; LambdaLogging.request_id = _ms_ctx.get("request_id", "")'
     )
     cloudwatch._evaluate_alarm = alarms.evaluate
+    # Datapoints of shorter minutes come the faster, and are kept the shorter.
+    cloudwatch.TWO_WEEKS_SECONDS = shortened(cloudwatch.TWO_WEEKS_SECONDS)
     # It forgets on a restart who has assumed which role.
     sts.get_state = lambda: {"sessions": {k: v for k, v in sts._sessions.items() if v.get("PrincipalType") != "Root"}}
     sts.load_persisted_state = lambda state: sts._sessions.update(state.get("sessions", {}))

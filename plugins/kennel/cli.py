@@ -189,6 +189,19 @@ def predict(photo: Annotated[str, typer.Argument(metavar="PHOTO_OR_URL")]) -> No
 
 
 @app.command()
+def rollback(version: Annotated[int, typer.Argument(metavar="VERSION", help="The number in the registry.")]) -> None:
+    """Put an older version of the model back into service; those newer than it are marked Rejected."""
+    from rich.console import Console
+
+    from kennel.local import rollback
+    from kennel.local.state import Home
+
+    console = Console()
+    with _background_goes_on():
+        console.print(rollback.run(Home.find(), version, console), soft_wrap=True)
+
+
+@app.command()
 def status() -> None:
     """Show what runs, the last runs and what is in service."""
     from rich.console import Console

@@ -120,10 +120,13 @@ class Costs(Section):
 
 
 class Endpoint(Section):
-    """What serves the model."""
+    """What serves the model, and what calls an update back."""
 
     instance_type: InstanceType
     initial_instances: Count
+    max_latency_ms: Count
+    max_errors_per_minute: Annotated[int, Field(ge=0)]
+    bake_minutes: Annotated[int, Field(ge=1, le=60)]
 
 
 class Autoscaling(Section):

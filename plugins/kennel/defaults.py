@@ -17,6 +17,9 @@ from kennel.names import Names
 # jobs; `kennel up` and the compose file make it so.
 POOL = "sagemaker_jobs"
 
+# The XCom of a task's last failure.
+FAILURE = "failure"
+
 # AWS's answers that stay the same however often one asks.
 FINAL_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ValidationException"})
 # How SageMaker's FailureReason starts when the script or its input is at fault, and not the service.
@@ -42,17 +45,29 @@ class JobAtFaultError(JobFailedError):
     """A job's own script, input or time limit was the reason, and would be again."""
 
 
+class ModelAtFaultError(AirflowException):
+    """A model does not load, or answers too slowly, wrongly or not at all; it would again."""
+
+
 class OnlyWhatMayPass(RetryPolicy):
-    """Retry what may pass by itself: throttling, capacity, a service's own errors. A refusal fails at once."""
+    """Retry what may pass by itself: throttling, capacity, a service's own errors. A refusal fails at once.
+
+    A failure is also left as the task's XCom `failure`, `{"reason", "model_at_fault"}`, for what cleans up after it.
+    """
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Airflow's question after a failure."""
+        if context:
+            left = {"reason": str(exception), "model_at_fault": isinstance(exception, ModelAtFaultError)}
+            context["ti"].xcom_push(FAILURE, left)
         if is_final(exception):
             return RetryDecision.fail("AWS refuses the request, and would again")
         if isinstance(exception, JobAtFaultError):
             return RetryDecision.fail("the job's own script or input is at fault")
+        if isinstance(exception, ModelAtFaultError):
+            return RetryDecision.fail("the model is at fault")
         return RetryDecision.default()
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import re
 from dataclasses import dataclass
 
 from kennel.config import Classifier
@@ -40,6 +41,20 @@ class Names:
         return f"arn:aws:sagemaker:{self.region}:{self.account_id}:endpoint/{self.endpoint}"
 
     @property
+    def rehearsal(self) -> str:
+        """The endpoint that tries a model out before the endpoint in service gets it; it lasts for minutes."""
+        return f"{self.endpoint}-rehearsal"
+
+    def model(self, version: int) -> str:
+        """SageMaker's model of a version in the registry, and the stem of its endpoint configs."""
+        return f"{self.classifier}-v{version}"
+
+    def version_of(self, model: str) -> int | None:
+        """The version that a model's name tells; None for a model that is not Kennel's."""
+        found = re.fullmatch(rf"{self.classifier}-v(\d+)", model)
+        return int(found[1]) if found else None
+
+    @property
     def function(self) -> str:
         """The Lambda function."""
         return self.stack
@@ -48,6 +63,14 @@ class Names:
     def package_group(self) -> str:
         """The SageMaker model package group."""
         return self.stack
+
+    def package_arn(self, version: int) -> str:
+        """A version in the registry."""
+        return f"arn:aws:sagemaker:{self.region}:{self.account_id}:model-package/{self.package_group}/{version}"
+
+    def alarm(self, kind: str) -> str:
+        """The CloudWatch alarm of a kind, `5xx` or `latency`, that calls an update of the endpoint back."""
+        return f"{self.endpoint}-{kind}"
 
     @property
     def bucket(self) -> str:

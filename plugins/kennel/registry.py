@@ -8,7 +8,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from kennel import names
 from kennel.names import Names
 
 MISSING = ("ResourceNotFound", "ValidationException")
@@ -44,17 +43,34 @@ class Package:
         """The moment up to which it knows photos."""
         return datetime.datetime.fromisoformat(self.metadata["cutoff"])
 
+    @property
+    def version(self) -> int:
+        """Its number in the registry."""
+        return int(self.arn.rpartition("/")[2])
 
-def package(client: Any, arn: str) -> Package:
-    """Look one up by ARN."""
-    found = client.describe_model_package(ModelPackageName=arn)
+    @property
+    def age(self) -> tuple[datetime.datetime, int]:
+        """What makes one model newer than another: later photos, and of equals the later registration."""
+        return self.cutoff, self.version
+
+    @property
+    def title(self) -> str:
+        """What a person is told of it."""
+        return f"version {self.version} ({self.run}, photos up to {self.cutoff:%Y-%m-%d})"
+
+
+def package(client: Any, arn: str) -> Package | None:
+    """Look one up by ARN; None when there is none, or none that Kennel registered."""
+    found = described(client.describe_model_package, ModelPackageName=arn)
+    if "run" not in found.get("CustomerMetadataProperties", {}):
+        return None
     container = found["InferenceSpecification"]["Containers"][0]
     return Package(
         arn=found["ModelPackageArn"],
         status=found["ModelApprovalStatus"],
         image=container["Image"],
         model_data=container["ModelDataUrl"],
-        metadata=found.get("CustomerMetadataProperties", {}),
+        metadata=found["CustomerMetadataProperties"],
     )
 
 
@@ -66,8 +82,7 @@ def packages(client: Any, group: str, **filters: Any) -> Iterator[Package]:
     try:
         for page in pages:
             for summary in page["ModelPackageSummaryList"]:
-                found = package(client, summary["ModelPackageArn"])
-                if "run" in found.metadata:
+                if found := package(client, summary["ModelPackageArn"]):
                     yield found
     except ClientError as error:
         if error.response["Error"]["Code"] not in MISSING:
@@ -79,19 +94,31 @@ def in_service(client: Any, at: Names) -> Package | None:
     endpoint = described(client.describe_endpoint, EndpointName=at.endpoint)
     if not endpoint:
         return None
-    config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
-    served = config["ProductionVariants"][0]["ModelName"]
-    return next((found for found in packages(client, at.package_group) if names.fit(found.run) == served), None)
+    config = described(client.describe_endpoint_config, EndpointConfigName=endpoint["EndpointConfigName"])
+    version = at.version_of(config["ProductionVariants"][0]["ModelName"]) if config else None
+    return package(client, at.package_arn(version)) if version else None
 
 
-def obstacle(package: Package, serving: Package | None, *, force: bool) -> str | None:
-    """Why a model may not go into service, or None. `force` overrules the one in service, not the approval."""
-    if package.status != "Approved":
-        return f"{package.arn} is {package.status}: approve it, then trigger deploy"
-    if serving and serving.cutoff > package.cutoff and not force:
+def named(client: Any, at: Names, version: int) -> Package:
+    """The version that a person names. LookupError, one line that names the fix, when it may not go into service."""
+    found = package(client, at.package_arn(version))
+    if found is None:
+        known = sorted(one.version for one in packages(client, at.package_group))
+        raise LookupError(f"{at.package_group} has no version {version}; it has {', '.join(map(str, known)) or 'none'}")
+    if found.status != "Approved":
+        raise LookupError(
+            f"{found.title} is {found.status}; to deploy it all the same, approve it first: aws sagemaker "
+            f"update-model-package --model-package-arn {found.arn} --model-approval-status Approved"
+        )
+    return found
+
+
+def obstacle(package: Package, serving: Package | None) -> str | None:
+    """Why a model that nobody has named does not go into service, or None: a newer one is."""
+    if serving and serving.age > package.age:
         return (
-            f"{package.run} knows photos up to {package.cutoff:%Y-%m-%d}, and {serving.run}, in service, up to "
-            f"{serving.cutoff:%Y-%m-%d}; trigger with its package_arn and force to deploy it all the same"
+            f"{package.title} is the newest that is approved, and {serving.title} is in service and newer; "
+            f'trigger deploy with {{"version": {package.version}}} to go back to the older one'
         )
     return None
 
@@ -102,8 +129,8 @@ def made_of(found: Iterable[Package], parts: dict[str, str]) -> Package | None:
 
 
 def newest(found: Iterable[Package]) -> Package | None:
-    """The one that knows the latest photos; of equals the first."""
-    return max(found, key=lambda candidate: candidate.cutoff, default=None)
+    """The one that knows the latest photos; of equals the one registered last."""
+    return max(found, key=lambda candidate: candidate.age, default=None)
 
 
 def read_report(client: Any, at: Names, run: str, part: str = "evaluation") -> dict[str, Any]:

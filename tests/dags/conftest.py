@@ -3,31 +3,21 @@
 import io
 import json
 import tarfile
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from kennel.operators.hosting import ServingRecordsOperator
+from tests.dags.hosting import IMAGE, NO_CONTEXT, archive, make_role
+
 BUCKET = "operators"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"},
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
-    ],
-}
-ALLOW = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": ["s3:*", "logs:*"], "Resource": "*"}],
-}
 
 
 @pytest.fixture(scope="session")
 def role_arn(local_aws: Any) -> str:
-    iam = local_aws.client("iam")
-    role = iam.create_role(RoleName="operators", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
-    iam.put_role_policy(RoleName="operators", PolicyName="all", PolicyDocument=json.dumps(ALLOW))
-    return str(role["Arn"])
+    return make_role(local_aws)
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +49,32 @@ def upload_script(local_aws: Any, bucket: str) -> Callable[[str], str]:
         return f"s3://{bucket}/{key}"
 
     return upload
+
+
+@pytest.fixture
+def name() -> str:
+    """For an endpoint of the test's own: the server is shared."""
+    return f"host-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def config(local_aws: Any, bucket: str, role_arn: str) -> Callable[..., str]:
+    """Make a model and an endpoint config of a name, whose inference.py is the source."""
+
+    def make(name: str, source: str, instance_type: str = "ml.m5.large") -> str:
+        local_aws.client("s3").put_object(Bucket=bucket, Key=f"{name}/model.tar.gz", Body=archive(source))
+        container = {"Image": IMAGE, "ModelDataUrl": f"s3://{bucket}/{name}/model.tar.gz"}
+        variant = {
+            "VariantName": "AllTraffic",
+            "ModelName": name,
+            "InstanceType": instance_type,
+            "InitialInstanceCount": 1,
+        }
+        ServingRecordsOperator(
+            task_id="create_model",
+            model={"ModelName": name, "ExecutionRoleArn": role_arn, "PrimaryContainer": container},
+            configs=[{"EndpointConfigName": name, "ProductionVariants": [variant]}],
+        ).execute(NO_CONTEXT)
+        return name
+
+    return make

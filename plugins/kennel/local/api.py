@@ -85,7 +85,7 @@ class Airflow:
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run now; its id. The id is ours, so that asking twice starts one run."""
-        run_id = f"demo__{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S}"
+        run_id = f"kennel__{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
         answer = self._answer("POST", f"/dags/{dag_id}/dagRuns", json=body)
         if answer.status_code != httpx.codes.CONFLICT:

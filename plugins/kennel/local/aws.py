@@ -19,6 +19,8 @@ PORT = 4566
 ACCOUNT_ID = "000000000000"
 CLASSIFIER = "dogs"
 START_SECONDS = 30
+# Minutes of metrics, alarms and an update's bake last three seconds.
+CLOCK_SPEED = "20"
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ def start(home: Home) -> LocalAws:
     home.localaws.mkdir(parents=True, exist_ok=True)
     service = processes.start(
         [sys.executable, "-m", "localaws", "--port", str(aws.port), "--home", str(home.localaws)],
-        env=processes.environment(AWS_DEFAULT_REGION=aws.classifier.region, PYTHONUNBUFFERED="1"),
+        env=processes.environment(
+            AWS_DEFAULT_REGION=aws.classifier.region, LOCALAWS_CLOCK_SPEED=CLOCK_SPEED, PYTHONUNBUFFERED="1"
+        ),
         log=home.log(NAME),
         cwd=home.localaws,
         ports={"http": aws.port},

@@ -116,8 +116,11 @@ def show_trials(api: Airflow, aws: LocalAws, run: Run, progress: Progress) -> No
 
 
 def why(api: Airflow, run: Run, tasks: list[Task]) -> str:
-    """What a person needs of a failed run: which task, the end of its log, and where the rest is."""
-    for task in tasks:
+    """What a person needs of a failed run: which task, the end of its log, and where the rest is.
+
+    The last that has failed: what cleans up after another one's failure knows both.
+    """
+    for task in reversed(tasks):
         if task.state == "failed":
             name = f"{run.dag_id}.{task.task_id}"
             errors = api.log(run.dag_id, run.run_id, task.task_id, task.attempt, errors=True)[-LOG_LINES:]

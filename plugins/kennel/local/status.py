@@ -49,7 +49,7 @@ def _deployment(local: LocalAws) -> Iterator[Text]:
     instances = f"instances: {endpoint['instances']}"
     if scaling:
         instances += f" of {scaling['min']} to {scaling['max']}, for {scaling['target']:g} invocations a minute each"
-    yield _line("endpoint", endpoint["status"], f"{endpoint['name']}  {instances}")
+    yield _line("endpoint", endpoint["status"], f"{endpoint['name']}  {endpoint['config']}  {instances}")
     yield _line("function", f"version {function['version']}", f"{function['name']}:{function['alias']}")
 
 

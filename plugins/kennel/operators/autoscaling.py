@@ -20,7 +20,7 @@ class ScalingHook(AwsBaseHook):
 class RegisterScalingOperator(AwsBaseOperator[ScalingHook]):
     """Register a scalable target with one policy, and read both back: AWS is the one to say that it scales.
 
-    Both calls create or update, so the task may run any number of times.
+    Both calls create or update, so the task may run any number of times; it resumes what an update had suspended.
 
     :param target: RegisterScalableTarget's request (templated).
     :param policy: PutScalingPolicy's request (templated).
@@ -35,24 +35,37 @@ class RegisterScalingOperator(AwsBaseOperator[ScalingHook]):
         self.policy = policy
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return `{"resource", "min", "max", "target"}` as AWS has them. Raises when AWS does not have them."""
-        client = self.hook.conn
-        client.register_scalable_target(**self.target)
-        client.put_scaling_policy(**self.policy)
-        namespace, resource = self.target["ServiceNamespace"], self.target["ResourceId"]
-        targets = client.describe_scalable_targets(ServiceNamespace=namespace, ResourceIds=[resource])[
-            "ScalableTargets"
-        ]
-        policies = client.describe_scaling_policies(ServiceNamespace=namespace, ResourceId=resource)["ScalingPolicies"]
-        ours = [policy for policy in policies if policy["PolicyName"] == self.policy["PolicyName"]]
-        if not targets or not ours:
+        """Return `{"resource", "min", "max", "target", "changed"}` as AWS has them.
+
+        Raises when AWS does not have them.
+        """
+        changed = not self._is_as_asked()
+        if changed:
+            self.hook.conn.register_scalable_target(**self.target)
+            self.hook.conn.put_scaling_policy(**self.policy)
+        else:
+            self.log.info("%s scales as asked: nothing to do", self.target["ResourceId"])
+        target, policy = self._read_back()
+        if not target or not policy:
             raise AirflowException(
-                f"{resource} was registered for scaling, but AWS does not list it; run the task again"
+                f"{self.target['ResourceId']} was registered for scaling, but AWS does not list it; run the task again"
             )
-        tracking = ours[0]["TargetTrackingScalingPolicyConfiguration"]
         return {
-            "resource": resource,
-            "min": targets[0]["MinCapacity"],
-            "max": targets[0]["MaxCapacity"],
-            "target": tracking["TargetValue"],
+            "resource": target["ResourceId"],
+            "min": target["MinCapacity"],
+            "max": target["MaxCapacity"],
+            "target": policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"],
+            "changed": changed,
         }
+
+    def _is_as_asked(self) -> bool:
+        target, policy = self._read_back()
+        return self.target.items() <= target.items() and self.policy.items() <= policy.items()
+
+    def _read_back(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The target and the policy as AWS describes them; an empty dict for one that is not there."""
+        namespace, resource = self.target["ServiceNamespace"], self.target["ResourceId"]
+        targets = self.hook.conn.describe_scalable_targets(ServiceNamespace=namespace, ResourceIds=[resource])
+        policies = self.hook.conn.describe_scaling_policies(ServiceNamespace=namespace, ResourceId=resource)
+        ours = (one for one in policies["ScalingPolicies"] if one["PolicyName"] == self.policy["PolicyName"])
+        return next(iter(targets["ScalableTargets"]), {}), next(ours, {})

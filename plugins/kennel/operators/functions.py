@@ -1,43 +1,24 @@
-"""Deploying the Lambda function and invoking it; the provider only creates, and waits without an end in sight."""
+"""Deploying the Lambda function; the provider only creates, and waits without an end in sight."""
 
 import base64
+import contextlib
 import hashlib
 import io
-import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
-from airflow.providers.amazon.aws.operators.lambda_function import LambdaInvokeFunctionOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
-from botocore.exceptions import ClientError, WaiterError
-from botocore.waiter import WaiterModel, create_waiter_with_client
+
+from kennel.functions import Alias
 
 # Zip files carry times; one that never changes makes equal code an equal archive. It is the earliest that zip knows.
 EPOCH = (1980, 1, 1, 0, 0, 0)
-
-# boto3 has no waiter for it. Ten minutes: AWS takes one or two.
-PROVISIONED = WaiterModel(
-    {
-        "version": 2,
-        "waiters": {
-            "Provisioned": {
-                "operation": "GetProvisionedConcurrencyConfig",
-                "delay": 5,
-                "maxAttempts": 120,
-                "acceptors": [
-                    {"matcher": "path", "argument": "Status", "expected": "READY", "state": "success"},
-                    {"matcher": "path", "argument": "Status", "expected": "FAILED", "state": "failure"},
-                ],
-            }
-        },
-    }
-)
 
 
 def archive(package: Path) -> bytes:
@@ -90,31 +71,39 @@ class DeployFunctionOperator(AwsBaseOperator[LambdaHook]):
         return str(self.configuration["FunctionName"])
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return `{"name", "alias", "version", "published", "provisioned_concurrency"}`."""
-        changed = self._create_or_update(archive(self.package))
-        version, published = self._publish(changed)
-        self._point_alias(version)
-        self._set_concurrency(version)
+        """Return `{"name", "alias", "version", "provisioned_concurrency", "changed"}`."""
+        client, alias = self.hook.conn, Alias(self.hook.conn, self.name, self.alias)
+        updated = self._create_or_update(archive(self.package))
+        current = alias.version
+        # $LATEST may also differ because an earlier try ended before it published.
+        version = self._publish() if updated or current is None or not self._is_latest(current) else current
+        changed = [updated, alias.point(version)]
+        try:
+            changed += [self._reserve(), alias.provision(self.provisioned_concurrency)]
+        except client.exceptions.InvalidParameterValueException as error:
+            raise AirflowException(
+                f"{self.name} v{version}: AWS refuses the concurrency ({error.response['Error']['Message']}). "
+                "A new account has 10 concurrent executions in all: raise the Lambda quota, "
+                "or lower [function] in the classifier's TOML"
+            ) from error
+        if not any(changed):
+            self.log.info("%s:%s is version %s, as asked: nothing to do", self.name, self.alias, version)
         return {
             "name": self.name,
             "alias": self.alias,
             "version": version,
-            "published": published,
             "provisioned_concurrency": self.provisioned_concurrency,
+            "changed": any(changed),
         }
 
     def _create_or_update(self, code: bytes) -> bool:
         """Bring $LATEST to the code and configuration; True when that changed anything."""
         client = self.hook.conn
-        try:
-            current = client.get_function_configuration(FunctionName=self.name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            client.create_function(**self.configuration, Code={"ZipFile": code})
+        if self._create(code):
             client.get_waiter("function_active_v2").wait(FunctionName=self.name)
             return True
         self._wait_until_updated()
+        current = client.get_function_configuration(FunctionName=self.name)
         new_code = current["CodeSha256"] != base64.b64encode(hashlib.sha256(code).digest()).decode()
         if new_code:
             client.update_function_code(FunctionName=self.name, ZipFile=code)
@@ -125,95 +114,43 @@ class DeployFunctionOperator(AwsBaseOperator[LambdaHook]):
             self._wait_until_updated()
         return new_code or new_settings
 
+    def _create(self, code: bytes) -> bool:
+        """Create the function unless it is there, from before or by a request whose answer was lost."""
+        client = self.hook.conn
+        try:
+            client.get_function_configuration(FunctionName=self.name)
+        except client.exceptions.ResourceNotFoundException:
+            with contextlib.suppress(client.exceptions.ResourceConflictException):
+                client.create_function(**self.configuration, Code={"ZipFile": code})
+            return True
+        return False
+
     def _wait_until_updated(self) -> None:
         self.hook.conn.get_waiter("function_updated_v2").wait(FunctionName=self.name)
 
-    def _publish(self, changed: bool) -> tuple[str, bool]:
-        """The version that is $LATEST's twin: the alias's own when nothing changed, else a new one."""
-        current = self._alias()
-        if current and not changed and self._is_latest(current):
-            return current, False
+    def _publish(self) -> str:
         version = self.hook.conn.publish_version(FunctionName=self.name)["Version"]
         self.hook.conn.get_waiter("published_version_active").wait(FunctionName=self.name, Qualifier=version)
-        return str(version), True
+        return str(version)
 
     def _is_latest(self, version: str) -> bool:
-        """Whether a version has $LATEST's code and settings: an earlier try may have ended before it published."""
+        """Whether a version has $LATEST's code and settings."""
         ours = self.hook.conn.get_function_configuration(FunctionName=self.name, Qualifier=version)
         latest = self.hook.conn.get_function_configuration(FunctionName=self.name)
         return all(
             ours.get(key) == latest.get(key) for key in ("CodeSha256", *self.configuration) if key != "FunctionName"
         )
 
-    def _alias(self) -> str | None:
-        try:
-            return str(self.hook.conn.get_alias(FunctionName=self.name, Name=self.alias)["FunctionVersion"])
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return None
-
-    def _point_alias(self, version: str) -> None:
-        current = self._alias()
-        if current is None:
-            self.hook.conn.create_alias(FunctionName=self.name, Name=self.alias, FunctionVersion=version)
-        elif current != version:
-            self.hook.conn.update_alias(FunctionName=self.name, Name=self.alias, FunctionVersion=version)
-
-    def _set_concurrency(self, version: str) -> None:
+    def _reserve(self) -> bool:
+        """Bring the reserved concurrency to what is asked; False when it is."""
         client = self.hook.conn
-        try:
-            if self.reserved_concurrency:
-                client.put_function_concurrency(
-                    FunctionName=self.name, ReservedConcurrentExecutions=self.reserved_concurrency
-                )
-            else:
-                client.delete_function_concurrency(FunctionName=self.name)
-            self._provision()
-        except client.exceptions.InvalidParameterValueException as error:
-            raise AirflowException(
-                f"{self.name} v{version}: AWS refuses the concurrency ({error.response['Error']['Message']}). "
-                "A new account has 10 concurrent executions in all: raise the Lambda quota, "
-                "or lower [function] in the classifier's TOML"
-            ) from error
-
-    def _provision(self) -> None:
-        client = self.hook.conn
-        qualified = {"FunctionName": self.name, "Qualifier": self.alias}
-        try:
-            current = client.get_provisioned_concurrency_config(**qualified)
-        except client.exceptions.ProvisionedConcurrencyConfigNotFoundException:
-            current = {"RequestedProvisionedConcurrentExecutions": 0, "Status": "READY"}
-        asked = current["RequestedProvisionedConcurrentExecutions"]
-        if not self.provisioned_concurrency:
-            if asked:
-                client.delete_provisioned_concurrency_config(**qualified)
-            return
-        if asked != self.provisioned_concurrency or current["Status"] == "FAILED":
-            client.put_provisioned_concurrency_config(
-                **qualified, ProvisionedConcurrentExecutions=self.provisioned_concurrency
+        current = client.get_function_concurrency(FunctionName=self.name).get("ReservedConcurrentExecutions", 0)
+        if current == self.reserved_concurrency:
+            return False
+        if self.reserved_concurrency:
+            client.put_function_concurrency(
+                FunctionName=self.name, ReservedConcurrentExecutions=self.reserved_concurrency
             )
-        try:
-            create_waiter_with_client("Provisioned", PROVISIONED, client).wait(**qualified)
-        except WaiterError as error:
-            reason = error.last_response.get("StatusReason", error)
-            raise AirflowException(
-                f"{self.name}:{self.alias} does not get its provisioned concurrency: {reason}"
-            ) from error
-
-
-class InvokeAndCheckOperator(LambdaInvokeFunctionOperator):
-    """Invoke a function and hold its answer against a check.
-
-    :param check: called with the decoded answer and the context; raises when the answer is not right.
-    """
-
-    def __init__(self, *, check: Callable[[dict[str, Any], Context], None], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.check = check
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Return the function's answer, decoded."""
-        answer: dict[str, Any] = json.loads(super().execute(context))
-        self.check(answer, context)
-        return answer
+        else:
+            client.delete_function_concurrency(FunctionName=self.name)
+        return True

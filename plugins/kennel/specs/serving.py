@@ -30,11 +30,12 @@ def model_package(classifier: Classifier, model_data: str, metadata: dict[str, s
     }
 
 
-def model(classifier: Classifier, run: str, image: str, model_data: str) -> Body:
-    """CreateModel: one container that serves the run's artifact, cut off from every network."""
+def model(classifier: Classifier, version: int, image: str, model_data: str) -> Body:
+    """CreateModel: one container that serves a version's artifact, cut off from every network."""
+    at = Names.of(classifier)
     return {
-        "ModelName": names.fit(run),
-        "ExecutionRoleArn": Names.of(classifier).role_arn("sagemaker"),
+        "ModelName": at.model(version),
+        "ExecutionRoleArn": at.role_arn("sagemaker"),
         "PrimaryContainer": {
             "Image": image,
             "ModelDataUrl": model_data,
@@ -48,28 +49,65 @@ def model(classifier: Classifier, run: str, image: str, model_data: str) -> Body
     }
 
 
-def endpoint_config(classifier: Classifier, run: str, instance_type: str) -> Body:
+def endpoint_config(classifier: Classifier, version: int, instance_type: str, instances: int) -> Body:
     """CreateEndpointConfig. Its name carries a digest of its content, so other settings make another config."""
+    name = Names.of(classifier).model(version)
     variants = [
         {
             "VariantName": names.VARIANT,
-            "ModelName": names.fit(run),
+            "ModelName": name,
             "InstanceType": instance_type,
-            "InitialInstanceCount": classifier.endpoint.initial_instances,
+            "InitialInstanceCount": instances,
             "InitialVariantWeight": 1.0,
         }
     ]
     digest = hashlib.sha256(json.dumps(variants).encode()).hexdigest()[:6]
-    return {
-        "EndpointConfigName": names.fit(f"{run}-{digest}"),
-        "ProductionVariants": variants,
-        "Tags": tags(classifier),
-    }
+    return {"EndpointConfigName": f"{name}-{digest}", "ProductionVariants": variants, "Tags": tags(classifier)}
 
 
-def endpoint(classifier: Classifier, config_name: str) -> Body:
+def endpoint(classifier: Classifier, name: str, config_name: str) -> Body:
     """CreateEndpoint, or UpdateEndpoint when it exists."""
-    return {"EndpointName": Names.of(classifier).endpoint, "EndpointConfigName": config_name, "Tags": tags(classifier)}
+    return {"EndpointName": name, "EndpointConfigName": config_name, "Tags": tags(classifier)}
+
+
+def rollback_alarms(classifier: Classifier) -> list[Body]:
+    """PutMetricAlarm for what calls an update of the endpoint back: errors, and slow answers (microseconds)."""
+    at, limits = Names.of(classifier), classifier.endpoint
+    watched = {
+        "5xx": ("Invocation5XXErrors", "Sum", limits.max_errors_per_minute),
+        "latency": ("ModelLatency", "Average", limits.max_latency_ms * 1000),
+    }
+    return [
+        {
+            "AlarmName": at.alarm(kind),
+            "AlarmDescription": f"Calls an update of the endpoint {at.endpoint} back.",
+            "Namespace": "AWS/SageMaker",
+            "MetricName": metric,
+            "Dimensions": [
+                {"Name": "EndpointName", "Value": at.endpoint},
+                {"Name": "VariantName", "Value": names.VARIANT},
+            ],
+            "Statistic": statistic,
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "Threshold": float(threshold),
+            "ComparisonOperator": "GreaterThanThreshold",
+            "TreatMissingData": "notBreaching",
+        }
+        for kind, (metric, statistic, threshold) in watched.items()
+    ]
+
+
+def blue_green(classifier: Classifier) -> Body:
+    """UpdateEndpoint's BlueGreenUpdatePolicy.
+
+    All traffic goes over at once: a canary needs two instances, and the model has been rehearsed. The old instances
+    stand by while it bakes.
+    """
+    return {
+        "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
+        "TerminationWaitInSeconds": 60 * classifier.endpoint.bake_minutes,
+    }
 
 
 def scalable_target(classifier: Classifier) -> Body:
@@ -78,6 +116,12 @@ def scalable_target(classifier: Classifier) -> Body:
         **_scaled(classifier),
         "MinCapacity": classifier.autoscaling.min_instances,
         "MaxCapacity": classifier.autoscaling.max_instances,
+        # An update of the endpoint suspends it.
+        "SuspendedState": {
+            "DynamicScalingInSuspended": False,
+            "DynamicScalingOutSuspended": False,
+            "ScheduledScalingSuspended": False,
+        },
     }
 
 

@@ -134,6 +134,12 @@ def test_an_update_changes_approval_and_metadata(sagemaker: Any, group: str) -> 
     assert package["LastModifiedTime"] >= package["CreationTime"]
 
 
+def test_an_update_of_a_version_without_metadata_makes_none(sagemaker: Any, group: str) -> None:
+    arn = register(sagemaker, group)
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Rejected")
+    assert "CustomerMetadataProperties" not in sagemaker.describe_model_package(ModelPackageName=arn)
+
+
 def test_lists_a_groups_versions_by_approval_and_age(sagemaker: Any, group: str) -> None:
     for status in ("Approved", "Rejected", "Approved"):
         register(sagemaker, group, ModelApprovalStatus=status)

@@ -16,9 +16,19 @@ CODE = {"Code": {"ZipFile": b"zip"}}
 
 BODIES: list[tuple[str, str, Callable[[Classifier], dict[str, Any]]]] = [
     ("sagemaker", "CreateModelPackage", lambda dogs: {**serving.model_package(dogs, MODEL, {"run": RUN}), **GROUP}),
-    ("sagemaker", "CreateModel", lambda dogs: serving.model(dogs, RUN, dogs.images.inference, MODEL)),
-    ("sagemaker", "CreateEndpointConfig", lambda dogs: serving.endpoint_config(dogs, RUN, "ml.m5.large")),
-    ("sagemaker", "CreateEndpoint", lambda dogs: serving.endpoint(dogs, f"{RUN}-abcdef")),
+    ("sagemaker", "CreateModel", lambda dogs: serving.model(dogs, 12, dogs.images.inference, MODEL)),
+    ("sagemaker", "CreateEndpointConfig", lambda dogs: serving.endpoint_config(dogs, 12, "ml.m5.large", 1)),
+    ("sagemaker", "CreateEndpoint", lambda dogs: serving.endpoint(dogs, "kennel-dogs", "dogs-v12-abcdef")),
+    (
+        "sagemaker",
+        "UpdateEndpoint",
+        lambda dogs: {
+            "EndpointName": "kennel-dogs",
+            "EndpointConfigName": "dogs-v12-abcdef",
+            "DeploymentConfig": {"BlueGreenUpdatePolicy": serving.blue_green(dogs)},
+        },
+    ),
+    *(("cloudwatch", "PutMetricAlarm", lambda dogs, kind=kind: serving.rollback_alarms(dogs)[kind]) for kind in (0, 1)),
     ("application-autoscaling", "RegisterScalableTarget", serving.scalable_target),
     ("application-autoscaling", "PutScalingPolicy", serving.scaling_policy),
     ("lambda", "CreateFunction", lambda dogs: {**serving.function_configuration(dogs), **CODE}),
@@ -33,12 +43,21 @@ def test_the_body_passes_the_services_constraints(
     assert validate(service, operation, body(dogs)) == []
 
 
-def test_other_instances_make_another_endpoint_config(dogs: Classifier) -> None:
-    first, again, other = (
-        serving.endpoint_config(dogs, RUN, f"ml.{size}") for size in ("m5.large", "m5.large", "c5.large")
+def test_is_named_by_the_version_and_other_instances_make_another_config(dogs: Classifier) -> None:
+    first, again, larger, more = (
+        serving.endpoint_config(dogs, 12, f"ml.{size}", count)
+        for size, count in (("m5.large", 1), ("m5.large", 1), ("c5.large", 1), ("m5.large", 2))
     )
     assert first == again
-    assert first["EndpointConfigName"] != other["EndpointConfigName"]
+    assert first["EndpointConfigName"].startswith("dogs-v12-")
+    assert len({config["EndpointConfigName"] for config in (first, larger, more)}) == 3
+
+
+def test_an_update_is_watched_for_errors_and_slow_answers_as_long_as_the_classifier_says(dogs: Classifier) -> None:
+    errors, latency = serving.rollback_alarms(dogs)
+    assert (errors["MetricName"], errors["Threshold"]) == ("Invocation5XXErrors", 5)
+    assert (latency["MetricName"], latency["Threshold"]) == ("ModelLatency", 2_000_000)
+    assert serving.blue_green(dogs)["TerminationWaitInSeconds"] == 300
 
 
 def test_scales_as_the_classifier_says(dogs: Classifier) -> None:
