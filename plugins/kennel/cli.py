@@ -197,7 +197,7 @@ def rollback(version: Annotated[int, typer.Argument(metavar="VERSION", help="The
     from kennel.local.state import Home
 
     console = Console()
-    with _background_goes_on():
+    with _interruptible("The deploy goes on in Airflow."):
         console.print(rollback.run(Home.find(), version, console), soft_wrap=True)
 
 
