@@ -86,6 +86,8 @@ def _with_named_resources(extract: Any) -> Any:
                 return "*"
         if service == "iam" and (source := parse_qs(body.decode("latin-1")).get("PolicySourceArn")):
             return source[0]
+        if service == "monitoring" and headers.get("x-amz-target", "").endswith(".DescribeAlarms"):
+            return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:*"
         return str(extract(service, method, path, headers, body, query, region, account_id))
 
     return extract_resource_arn

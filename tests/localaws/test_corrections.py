@@ -114,6 +114,21 @@ def test_simulating_a_principals_policy_is_a_right_on_that_principal(local_aws: 
         iam.simulate_principal_policy(PolicySourceArn=other, ActionNames=["s3:GetObject"])
 
 
+def test_alarms_are_resources_of_their_own(client_with: Any) -> None:
+    mine = f"mine-{uuid.uuid4().hex[:8]}"
+    arn = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:"
+    alarm = {"EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold", "Threshold": 1.0}
+    metric = {"Namespace": "N", "MetricName": "M", "Statistic": "Sum", "Period": 60}
+    keeper = client_with("cloudwatch", ["cloudwatch:PutMetricAlarm"], [f"{arn}{mine}"])
+    keeper.put_metric_alarm(AlarmName=mine, **alarm, **metric)
+    with pytest.raises(botocore.exceptions.ClientError, match="not authorized"):
+        keeper.put_metric_alarm(AlarmName="another", **alarm, **metric)
+    seer = client_with("cloudwatch", ["cloudwatch:DescribeAlarms"], [f"{arn}*"])
+    assert [found["AlarmName"] for found in seer.describe_alarms(AlarmNames=[mine])["MetricAlarms"]] == [mine]
+    with pytest.raises(botocore.exceptions.ClientError, match="not authorized"):
+        keeper.describe_alarms(AlarmNames=[mine])
+
+
 def test_encrypts_with_the_accounts_own_key_where_none_is_named(local_aws: Any) -> None:
     s3, bucket = local_aws.client("s3"), f"bucket-{uuid.uuid4().hex[:8]}"
     s3.create_bucket(Bucket=bucket)

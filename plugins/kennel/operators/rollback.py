@@ -92,7 +92,7 @@ class RollBackOperator(EndpointOperator):
             scaling.register_scalable_target(**self.target)
             scaling.put_scaling_policy(**self.policy)
         hosting.end(self.hook.conn, self.rehearsal)
-        raise AirflowFailException(f"{self._why()} {self._outcome(found, changed)}")
+        raise AirflowFailException(f"{self._why().rstrip('.')}. {self._outcome(found, changed)}")
 
     def _why(self) -> str:
         return f"{self.failure['task_id']} failed: {self.failure['reason']}"
