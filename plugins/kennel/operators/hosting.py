@@ -138,9 +138,10 @@ class EndpointOperator(SageMakerEndpointOperator):
         wanted, actual = self.config["EndpointConfigName"], found["EndpointConfigName"]
         if found["EndpointStatus"] != "InService" or actual != wanted:
             reason = found.get("FailureReason", "no reason given")
+            instead = "" if actual == wanted else f" with {actual}"
             raise hosting.failure(
                 reason,
-                f"endpoint {found['EndpointName']} is {found['EndpointStatus']} with {actual}, "
+                f"endpoint {found['EndpointName']} is {found['EndpointStatus']}{instead}, "
                 f"not in service with {wanted}: {reason}",
             )
         return self.done(context, found, changed=True)
