@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from botocore.httpsession import URLLib3Session
 
 from kennel import code, instances, names
 from kennel.config import ROOT, Classifier, load
@@ -248,6 +249,23 @@ def test_killing_the_running_task_ends_the_instance(local_aws: Any, train: Train
     defer(task.execute)
     task.on_kill()
     assert living(local_aws, training) == []
+
+
+def test_killing_the_task_before_it_has_heard_of_its_instance_ends_that(local_aws: Any, train: Train) -> None:
+    task, launched = operator(train(SLOW)), list[str]()
+
+    def kill_before_the_answer(request: Any, **_: Any) -> None:
+        if not launched:
+            answer = URLLib3Session().send(request).content.decode()
+            launched.append(answer.partition("<instanceId>")[2].partition("<")[0])
+            task.on_kill()
+            raise KeyboardInterrupt
+
+    task._ec2.meta.events.register("before-send.ec2.RunInstances", kill_before_the_answer)
+    with pytest.raises(KeyboardInterrupt):
+        task.execute(NO_CONTEXT)
+    assert instances.described(local_aws.client("ec2"), launched[0])["State"]["Name"] == "terminated"
+    assert living(local_aws, task.training) == []
 
 
 def test_killing_the_deferred_task_ends_the_instance(local_aws: Any, train: Train) -> None:

@@ -26,7 +26,7 @@ def machines(own_aws: LocalAws) -> Machines:
 
 
 @pytest.fixture
-def room(machines: Machines) -> Iterator[Callable[..., None]]:
+def room(machines: Machines) -> Iterator[Callable[..., object]]:
     """Say how many instances there is room for."""
     file = machines.home / "capacity.json"
     yield lambda **markets: file.write_text(json.dumps({name.replace("_", "-"): n for name, n in markets.items()}))

@@ -5,6 +5,7 @@ launches anything the operator looks: a stored model is used; a live instance is
 sent to it; else the next attempt is launched. However the training ends, so does its instance.
 """
 
+import contextlib
 import datetime
 from collections.abc import Sequence
 from functools import cached_property
@@ -59,6 +60,7 @@ class TrainOnEc2Operator(BaseOperator):
         self.check_interval = check_interval
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
+        self._asked: dict[str, Any] = {}  # the launch under way
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Use the model, adopt the instance, or launch one and wait for it in the triggerer."""
@@ -68,13 +70,13 @@ class TrainOnEc2Operator(BaseOperator):
             return stored
         alive = instances.of_job(self._ec2, self.training.name)
         if not alive:
-            self._launch(self.market)
+            return self._launch(self.market)
         instance_id = alive[0]["InstanceId"]
         sent = self._ssm.list_command_invocations(InstanceId=instance_id)["CommandInvocations"]
         self.log.info("Adopting instance %s, which %s", instance_id, "is training" if sent else "has not begun")
         if sent:
-            self._wait_for_end(instance_id, sent[0]["CommandId"], adopted=True)
-        self._wait_for_boot(instance_id, adopted=True)
+            return self._wait_for_end(instance_id, sent[0]["CommandId"], adopted=True)
+        return self._wait_for_boot(instance_id, adopted=True)
 
     def begin(self, context: Context, event: Event, adopted: bool) -> dict[str, Any]:
         """Send the command, once Systems Manager reaches the instance."""
@@ -83,7 +85,7 @@ class TrainOnEc2Operator(BaseOperator):
         instance = instances.described(self._ec2, event["instance_id"])
         command_id = self._ssm.send_command(**self.training.command(instance))["Command"]["CommandId"]
         self.log.info("Command %s trains on instance %s", command_id, event["instance_id"])
-        self._wait_for_end(event["instance_id"], command_id, adopted)
+        return self._wait_for_end(event["instance_id"], command_id, adopted)
 
     def finish(self, context: Context, event: Event, adopted: bool) -> dict[str, Any]:
         """End the instance; return what was made, or fail with the script's own reason."""
@@ -98,7 +100,10 @@ class TrainOnEc2Operator(BaseOperator):
         raise JobFailedError(f"{self.training.name} ended well, but there is no {self.training.model}")
 
     def on_kill(self) -> None:
-        """Terminate whatever trains this."""
+        """Terminate whatever trains this, an instance included that was asked for and not heard of yet."""
+        if self._asked:
+            with contextlib.suppress(ClientError):  # the same token: this launches no second one
+                instances.terminate(self._ec2, self._ec2.run_instances(**self._asked)["Instances"])
         self._end()
 
     def _launch(self, market: str) -> NoReturn:
@@ -115,9 +120,9 @@ class TrainOnEc2Operator(BaseOperator):
             raise AirflowFailException(str(error)) from error
         attempt = 1
         while True:
-            request = self.training.launch(image.image_id, image.device, group_id, market, attempt)
+            self._asked = self.training.launch(image.image_id, image.device, group_id, market, attempt)
             try:
-                [instance] = self._ec2.run_instances(**request)["Instances"]
+                [instance] = self._ec2.run_instances(**self._asked)["Instances"]
             except ClientError as error:
                 code = error.response["Error"]["Code"]
                 if market == "spot" and code in NO_SPOT:
@@ -143,7 +148,7 @@ class TrainOnEc2Operator(BaseOperator):
             raise JobFailedError(self._late(event))
         if reason.startswith("Server.Spot"):
             self.log.warning("Instance %s was interrupted (%s): launching on demand", instance_id, reason)
-            self._launch("on-demand")
+            return self._launch("on-demand")
         # When a deferred task is cleared, Airflow runs the new try before it tells the old one's trigger to terminate.
         if adopted:
             self.log.info("Instance %s was terminated by an earlier try's end (%s)", instance_id, reason)

@@ -1,7 +1,6 @@
 """Waiting for an instance and the command on it in the triggerer, and ending the instance when that is called off."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,11 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from kennel.defaults import is_final
 from kennel.instances import ALIVE
+from kennel.triggers.calling_off import StoppingTrigger
 
 UNFINISHED = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
 
 
-class InstanceTrigger(BaseTrigger):
+class InstanceTrigger(StoppingTrigger):
     """Waits until Systems Manager reaches an instance, or, given a command on it, for the command's end.
 
     Fires with `{"status", "message", "instance_id", "command_id"}`; the status is `online`, `ended`, `gone` when the
@@ -52,8 +52,8 @@ class InstanceTrigger(BaseTrigger):
         names = ("instance_id", "log_group", "delay", "attempts", "command_id", "aws_conn_id", "region_name")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the one event."""
+    async def _waited(self) -> TriggerEvent:
+        """The event, however often AWS has to be asked again."""
         left = self.attempts
         while left > 0:
             try:
@@ -64,20 +64,17 @@ class InstanceTrigger(BaseTrigger):
                         await asyncio.sleep(self.delay)
                         status = await (self._at_work(ec2, ssm, logs) if self.command_id else self._booting(ec2, ssm))
                         if status:
-                            yield self._event(status)
-                            return
+                            return self._event(status)
             except (BotoCoreError, ClientError, OSError) as error:
                 if is_final(error):
-                    yield self._event("refused", str(error))
-                    return
+                    return self._event("refused", str(error))
                 self.log.warning("Instance %s: asking again, after %s", self.instance_id, error)
                 # it may be the clients that cannot be had, before any look
                 left -= 1
                 await asyncio.sleep(self.delay)
-        yield self._event("timeout")
+        return self._event("timeout")
 
-    async def on_kill(self) -> None:
-        """Terminate the instance: its task was cleared or marked failed. Airflow does not ask at a restart."""
+    async def _stop(self) -> None:
         async with AsyncExitStack() as stack:
             ec2 = await self._client(stack, "ec2")
             try:
