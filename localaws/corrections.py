@@ -88,7 +88,11 @@ def _with_named_resources(extract: Any) -> Any:
             return source[0]
         if service == "monitoring" and headers.get("x-amz-target", "").endswith(".DescribeAlarms"):
             return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:*"
-        return str(extract(service, method, path, headers, body, query, region, account_id))
+        arn = str(extract(service, method, path, headers, body, query, region, account_id))
+        if service == "logs" and ":log-group:" in arn and not arn.endswith(":*"):
+            return f"{arn}:log-stream:{json.loads(body).get('logStreamName', '')}"
+        # The parameters that AWS publishes belong to no account.
+        return arn.replace(f":{account_id}:parameter/aws/service/", "::parameter/aws/service/")
 
     return extract_resource_arn
 

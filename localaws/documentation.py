@@ -44,6 +44,7 @@ FILES = (
     ("`state/`, `s3/`", "what MiniStack's services remember, and the objects in S3"),
     ("`jobs/`, `endpoints/`, `instances/`, `tmp/`", "the directories of what runs"),
     ("`quotas.json`", "if you make one, the quotas that Service Quotas answers: `{quota code: value}`"),
+    ("`capacity.json`", 'if you make one, how many instances EC2 has room for: `{"spot": 0, "on-demand": 4}`'),
     ("`lock`", "held while a server uses the directory"),
 )
 

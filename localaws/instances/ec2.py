@@ -1,13 +1,14 @@
-"""EC2's operations that start and stop instances; MiniStack keeps the records and does all the others."""
+"""EC2's operations that start, stop and describe instances; MiniStack keeps the records and does all the others."""
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 from ministack.services import ec2
 
 from localaws.cloud import Cloud, Handler, Request, Response
 from localaws.errors import AwsError
-from localaws.instances import commands, images, machine
+from localaws.instances import commands, images, machine, market
 from localaws.instances.query import ministack
 
 TOKENS = "ec2-client-token"  # kind in the store
@@ -26,6 +27,7 @@ async def run_instances(cloud: Cloud, request: Request) -> Response:
                 "The request uses the same client token as a previous, but non-identical request.",
             )
         return _as_launched(before)
+    market.check(cloud, request)
     result = ministack("RunInstances", {**asked, "MinCount": request["MaxCount"]})
     ids = [instance["InstanceId"] for instance in result["Instances"]]
     if token:
@@ -37,6 +39,32 @@ async def run_instances(cloud: Cloud, request: Request) -> Response:
     except OSError as error:
         ministack("TerminateInstances", {"InstanceIds": ids})
         raise AwsError("InternalError", f"The local AWS cannot lay out an instance: {error}", 500) from error
+    for instance_id in ids:
+        machine.keep(instance_id, request)
+    return {**result, "Instances": [_in_full(instance) for instance in result["Instances"]]}
+
+
+async def describe_instances(cloud: Cloud, request: Request) -> Response:
+    """DescribeInstances. Spot instances for which there is no room any more are interrupted first."""
+    for instance_id in market.interrupted(cloud):
+        await _terminate(cloud, [instance_id], "Server.SpotInstanceTermination", "Spot instance termination")
+    result = ministack("DescribeInstances", request)
+    for reservation in result["Reservations"]:
+        reservation["Instances"] = [_in_full(instance) for instance in reservation["Instances"]]
+    return result
+
+
+async def describe_instance_types(cloud: Cloud, request: Request) -> Response:
+    """DescribeInstanceTypes: MiniStack's answer with the types' own vCPUs."""
+    result = ministack("DescribeInstanceTypes", request)
+    for described in result["InstanceTypes"]:
+        if count := market.vcpus(described["InstanceType"]):
+            cores = max(1, count // 2)
+            described["VCpuInfo"] = {
+                "DefaultVCpus": count,
+                "DefaultCores": cores,
+                "DefaultThreadsPerCore": count // cores,
+            }
     return result
 
 
@@ -61,11 +89,8 @@ async def start_instances(cloud: Cloud, request: Request) -> Response:
 
 async def terminate_instances(cloud: Cloud, request: Request) -> Response:
     """TerminateInstances: whatever runs on them is killed and their files are deleted."""
-    result = ministack("TerminateInstances", _known(request))
-    await asyncio.to_thread(_power_off, cloud, request["InstanceIds"])
-    for instance_id in request["InstanceIds"]:
-        await asyncio.to_thread(machine.discard, cloud, instance_id)
-    return result
+    ids = _known(request)["InstanceIds"]
+    return await _terminate(cloud, ids, "Client.UserInitiatedShutdown", "User initiated shutdown")
 
 
 def recover(cloud: Cloud) -> None:
@@ -85,9 +110,34 @@ def shutdown(cloud: Cloud) -> None:
     machine.power_off_all(cloud)
 
 
+async def _terminate(cloud: Cloud, instance_ids: list[str], code: str, reason: str) -> Response:
+    for instance_id in instance_ids:
+        known = machine.record(instance_id)
+        if known and known["State"]["Name"] != "terminated":
+            known["StateReason"] = {"Code": code, "Message": f"{code}: {reason}"}
+    result = ministack("TerminateInstances", {"InstanceIds": instance_ids})
+    await asyncio.to_thread(_power_off, cloud, instance_ids)
+    for instance_id in instance_ids:
+        await asyncio.to_thread(machine.discard, cloud, instance_id)
+    return result
+
+
+def _in_full(instance: dict[str, Any]) -> dict[str, Any]:
+    """An instance as MiniStack describes it, with what we keep of it besides."""
+    kept = machine.record(instance["InstanceId"]) or {}
+    return {**instance, **{name: kept[name] for name in (*machine.KEPT, "StateReason") if name in kept}}
+
+
 def _as_launched(launch: Response) -> Response:
+    known = [machine.record(instance_id) for instance_id in launch["InstanceIds"]]
+    if any(one is None or one["State"]["Name"] == "terminated" for one in known):
+        raise AwsError(
+            "IdempotentInstanceTerminated",
+            "The request to launch an instance uses the same client token as a previous request for which the instance "
+            "has been terminated.",
+        )
     found = ministack("DescribeInstances", {"InstanceIds": launch["InstanceIds"]})["Reservations"]
-    instances = [instance for reservation in found for instance in reservation["Instances"]]
+    instances = [_in_full(instance) for reservation in found for instance in reservation["Instances"]]
     return {"ReservationId": launch["ReservationId"], "OwnerId": found[0]["OwnerId"], "Instances": instances}
 
 
@@ -170,6 +220,8 @@ def _power_off(cloud: Cloud, instance_ids: list[str]) -> None:
 
 OPERATIONS: dict[str, Handler] = {
     "RunInstances": run_instances,
+    "DescribeInstances": describe_instances,
+    "DescribeInstanceTypes": describe_instance_types,
     "StopInstances": stop_instances,
     "StartInstances": start_instances,
     "RebootInstances": reboot_instances,
@@ -178,8 +230,12 @@ OPERATIONS: dict[str, Handler] = {
 SIMPLIFIED: dict[str, str] = {
     "RunInstances": "The instance is a directory and processes of this machine, whatever its type and image; it is "
     "running at once. Its file system is this machine's but for its home, /opt/ml and /opt/pytorch, a Python "
-    "environment over this server's. UserData is kept and not run, spot options and quotas have no effect, and its "
-    "role's keys are in the environment of its processes, not at the metadata address.",
+    "environment over this server's. UserData is kept and not run, quotas have no effect, and its role's keys are in "
+    "the environment of its processes, not at the metadata address. Spot and on-demand instances that capacity.json in "
+    "the home directory has no room for are refused.",
+    "DescribeInstances": "By id, and by the filters tag:<key>, tag-key, tag-value, instance-state-name, instance-type "
+    "and image-id. Whoever asks also interrupts the Spot instances that capacity.json has no room for any more.",
+    "DescribeInstanceTypes": "Of what is told of a type, only the name and the vCPUs are its own.",
     "StopInstances": "The instance is stopped at once; a command that runs on it is Failed.",
     "StartInstances": "The instance is running at once.",
     "TerminateInstances": "The instance is terminated at once; a command that runs on it is Failed.",

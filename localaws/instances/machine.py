@@ -47,6 +47,9 @@ export VIRTUAL_ENV PATH
 deactivate() { PATH=$_before; unset VIRTUAL_ENV; unset -f deactivate; }
 """
 
+# What MiniStack does not keep of a launch, by its names in a description.
+KEPT = ("ClientToken", "InstanceLifecycle", "MetadataOptions", "SpotInstanceRequestId")
+
 _lock = threading.Lock()
 _keys: dict[tuple[Path, str], tuple[float, Credentials]] = {}
 _left_running: defaultdict[tuple[Path, str], list[Process]] = defaultdict(list)
@@ -61,6 +64,26 @@ def record(instance_id: str) -> dict[str, Any] | None:
 def records() -> list[dict[str, Any]]:
     """What MiniStack keeps of each instance."""
     return list(ec2._instances.values())
+
+
+def keep(instance_id: str, request: dict[str, Any]) -> None:
+    """Write down of a launch what MiniStack does not: how it is billed, its metadata address and its root volume."""
+    known = ec2._instances[instance_id]
+    known["ClientToken"] = request.get("ClientToken", "")
+    asked = request.get("MetadataOptions", {})
+    defaults = {"HttpTokens": "optional", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
+    known["MetadataOptions"] = {"State": "applied", **defaults, **asked}
+    if request.get("InstanceMarketOptions", {}).get("MarketType") == "spot":
+        known["InstanceLifecycle"] = "spot"
+        known["SpotInstanceRequestId"] = f"sir-{instance_id[-8:]}"
+    root = known["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
+    for mapping in request.get("BlockDeviceMappings", ()):
+        disk = mapping.get("Ebs", {})
+        names = {"VolumeSize": "Size", "VolumeType": "VolumeType", "Encrypted": "Encrypted"}
+        ec2._volumes[root] |= {names[name]: disk[name] for name in names if name in disk}
+    for specification in request.get("TagSpecifications", ()):
+        if specification.get("ResourceType") == "volume":
+            ec2._tags[root] = specification.get("Tags", [])
 
 
 def tags(instance_id: str) -> dict[str, str]:

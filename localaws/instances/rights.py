@@ -18,7 +18,7 @@ def resources(cloud: Cloud, operation: str, request: Request) -> list[str]:
         named = document if document.startswith("arn:") else f"arn:aws:ssm:{cloud.region}::document/{document}"
         instances = request.get("InstanceIds") or ssm.target_ids(cloud, request) or ["*"]
         return [named, *(cloud.arn("ec2", f"instance/{instance_id}") for instance_id in instances)]
-    if operation.endswith("Instances"):
+    if operation.endswith("Instances") and not operation.startswith("Describe"):
         return [cloud.arn("ec2", f"instance/{instance_id}") for instance_id in request["InstanceIds"]]
     return ["*"]
 
@@ -27,6 +27,8 @@ def _of_launch(cloud: Cloud, request: Request) -> list[str]:
     groups = [f"security-group/{group}" for group in request.get("SecurityGroupIds", ["*"])]
     keys = [f"key-pair/{request['KeyName']}"] if "KeyName" in request else []
     created = ["instance/*", "network-interface/*", "volume/*"]
+    if request.get("InstanceMarketOptions", {}).get("MarketType") == "spot":
+        created.append("spot-instances-request/*")
     named = [f"subnet/{request.get('SubnetId', '*')}", *groups, *keys]
     image = f"arn:aws:ec2:{cloud.region}::image/{request.get('ImageId', '*')}"
     return [image, *(cloud.arn("ec2", resource) for resource in [*created, *named])]
@@ -42,6 +44,8 @@ def context(operation: str, request: Request, arn: str) -> dict[str, Any]:
         for specification in request.get("TagSpecifications", ()):
             keys |= _request_tags(specification)
         keys |= {"ec2:InstanceType": request["InstanceType"]} if "InstanceType" in request else {}
+        metadata = request.get("MetadataOptions", {})
+        keys |= {"ec2:MetadataHttpTokens": metadata["HttpTokens"]} if "HttpTokens" in metadata else {}
     return keys
 
 

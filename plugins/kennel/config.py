@@ -103,6 +103,17 @@ class Train(Instance):
     seed: int
 
 
+class Ec2(Section):
+    """The final training on a plain EC2 instance."""
+
+    instance_type: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+    market: Literal["spot", "on-demand"]
+    image_parameter: Annotated[str, Field(pattern="^/aws/service/")]
+    subnet_id: Annotated[str, Field(pattern="^(subnet-[0-9a-f]+)?$")]
+    volume_gb: Count
+    max_runtime_minutes: Count
+
+
 class Evaluate(Instance):
     """The test, and how good a model must be to be promoted."""
 
@@ -181,6 +192,7 @@ class Classifier(Section):
     embed: Embed
     tune: Tune
     train: Train
+    ec2: Ec2
     evaluate: Evaluate
     costs: Costs
     endpoint: Endpoint

@@ -21,7 +21,16 @@ POOL = "sagemaker_jobs"
 FAILURE = "failure"
 
 # AWS's answers that stay the same however often one asks.
-FINAL_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ValidationException"})
+FINAL_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "InvalidInstanceType",
+        "InvalidParameterValue",
+        "UnauthorizedOperation",
+        "ValidationException",
+    }
+)
 # How SageMaker's FailureReason starts when the script or its input is at fault, and not the service.
 FINAL_REASONS = ("AlgorithmError", "ClientError", "No training job succeeded", "No objective metrics found")
 

@@ -87,6 +87,16 @@ class Names:
         return f"arn:aws:iam::{self.account_id}:role/{self.stack}-{part}"
 
     @property
+    def ec2(self) -> str:
+        """The instance profile and the security group of instances that train outside SageMaker."""
+        return f"{self.stack}-ec2"
+
+    @property
+    def ec2_log_group(self) -> str:
+        """The log group of what runs on them."""
+        return f"/{self.stack}/ec2"
+
+    @property
     def scalable_target(self) -> str:
         """The endpoint's only variant, as Application Auto Scaling names it."""
         return f"endpoint/{self.endpoint}/variant/{VARIANT}"

@@ -145,6 +145,16 @@ def champion(client: Any, at: Names) -> Package | None:
     return in_service(client, at) or newest(packages(client, at.package_group, ModelApprovalStatus="Approved"))
 
 
+def tuned(client: Any, at: Names, ranges: Iterable[str]) -> dict[str, str]:
+    """What was tuned, by the names in `ranges`, for the newest model that SageMaker trained; empty without one."""
+    package = newest(found for found in packages(client, at.package_group) if found.metadata["compute"] == "sagemaker")
+    if package is None:
+        return {}
+    *_, job, _, _ = package.model_data.split("/")  # .../<training job>/output/model.tar.gz
+    given = described(client.describe_training_job, TrainingJobName=job).get("HyperParameters", {})
+    return {name: given[name] for name in ranges if name in given}
+
+
 def settle(client: Any, arn: str, *, approved: bool, why: str) -> None:
     """Mark a model Approved or Rejected, with the reason (cut to the 1,024 characters that AWS keeps)."""
     client.update_model_package(

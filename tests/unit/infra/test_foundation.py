@@ -1,5 +1,6 @@
 """The CloudFormation template, read as text: what no deployment to a local AWS would show."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,10 @@ WITHOUT_RESOURCE = {
     "application-autoscaling:DescribeScalableTargets",
     "application-autoscaling:DescribeScalingPolicies",
     "cloudwatch:PutMetricData",
+    "ec2:DescribeImages",
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeInstances",
+    "ec2:DescribeSecurityGroups",
     "ec2messages:AcknowledgeMessage",
     "ec2messages:DeleteMessage",
     "ec2messages:FailMessage",
@@ -24,6 +29,10 @@ WITHOUT_RESOURCE = {
     "ec2messages:GetMessages",
     "ec2messages:SendReply",
     "ecr:GetAuthorizationToken",
+    "servicequotas:GetServiceQuota",
+    "ssm:DescribeInstanceInformation",
+    "ssm:GetCommandInvocation",
+    "ssm:ListCommandInvocations",
     "ssmmessages:CreateControlChannel",
     "ssmmessages:CreateDataChannel",
     "ssmmessages:OpenControlChannel",
@@ -102,6 +111,7 @@ def test_passes_each_role_to_its_own_service_only(template: dict[str, Any]) -> N
     assert passed == {
         "SageMakerRole.Arn": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         "FunctionRole.Arn": {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}},
+        "InstanceRole.Arn": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
     }
 
 
@@ -113,6 +123,33 @@ def test_lets_the_function_invoke_its_endpoint_and_write_its_log_and_no_more(tem
         (["sagemaker:InvokeEndpoint"], {"Sub": endpoint}),
         (["logs:CreateLogStream", "logs:PutLogEvents"], {"GetAtt": "FunctionLogGroup.Arn"}),
     ]
+
+
+def written_out(value: Any) -> Any:
+    """A policy as it is in an account, every name as long as it may be."""
+    longest = {"AWS::Partition": "aws", "AWS::Region": "ap-southeast-2", "AWS::AccountId": "1" * 12}
+    if isinstance(value, list):
+        return [written_out(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "Sub" in value:
+        return re.sub(r"\$\{([^}]+)\}", lambda found: longest.get(found[1], "x" * 20), value["Sub"])
+    if value.keys() & {"GetAtt", "Ref"}:
+        return "x" * 60
+    return {key: written_out(item) for key, item in value.items()}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_fits_what_iam_takes_of_a_roles_inline_policies(template: dict[str, Any], role: str) -> None:
+    policies = [policy["PolicyDocument"] for policy in template["Resources"][role]["Properties"]["Policies"]]
+    assert sum(len(json.dumps(written_out(policy), separators=(",", ":"))) for policy in policies) <= 10_240
+
+
+def test_lets_nothing_into_an_instance_and_only_https_out(template: dict[str, Any]) -> None:
+    group = template["Resources"]["InstanceGroup"]["Properties"]
+    assert "SecurityGroupIngress" not in group
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in group["SecurityGroupEgress"]] == [(443, 443)]
+    assert not [name for name, made in template["Resources"].items() if made["Type"].endswith("SecurityGroupIngress")]
 
 
 @pytest.mark.parametrize("role", ROLES)
