@@ -19,7 +19,7 @@ from kennel.local import account, airflow, aws, datasets, processes
 from kennel.local.api import Airflow
 from kennel.local.state import Home, write_private
 from tests.operations.faults import Proxy
-from tests.operations.stores import eventually, free_port
+from tests.stores import eventually, free_port
 
 # What is lost is found within seconds, where Airflow's own settings take minutes.
 IMPATIENT = {

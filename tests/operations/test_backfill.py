@@ -12,7 +12,7 @@ from kennel.config import ROOT
 from tests.operations.jobs import statuses
 from tests.operations.machine import Machine
 from tests.operations.runs import Run, in_service, registered
-from tests.operations.stores import eventually
+from tests.stores import eventually
 
 FIRST = datetime.date(2026, 10, 11)
 SUNDAYS = [FIRST + datetime.timedelta(weeks=week) for week in range(6)]
