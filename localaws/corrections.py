@@ -84,6 +84,8 @@ def _with_named_resources(extract: Any) -> Any:
                 return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
             except (ValueError, KeyError, TypeError):
                 return "*"
+        if service == "monitoring" and headers.get("x-amz-target", path).endswith("DescribeAlarms"):
+            return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:*"
         if service == "iam" and (source := parse_qs(body.decode("latin-1")).get("PolicySourceArn")):
             return source[0]
         if service == "monitoring" and headers.get("x-amz-target", "").endswith(".DescribeAlarms"):

@@ -2,14 +2,11 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +15,7 @@ import httpx
 import pytest
 
 from tests.compose import ROOT, environment, generated, interpolated, load
-
-BINARIES = [os.environ["PATH"], *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
-INITDB = shutil.which("initdb", path=os.pathsep.join(BINARIES))
-REDIS = shutil.which("redis-server")
+from tests.stores import INITDB, REDIS, eventually, free_port, postgres
 
 PORTS = ("api", "aws", "health", "postgres", "redis", "trigger_log", "worker_log")
 SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
@@ -105,55 +99,22 @@ class Machine:
                 subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=ROOT, **settings)
             )
 
-    def stop(self, first: int = 0) -> None:
-        """Stop what was started, from the `first` process on, all at once."""
-        for process in self.running[first:]:
+    def logs(self) -> str:
+        """The end of what every process printed."""
+        return "\n\n".join(f"{log.name}:\n{log.read_text()[-1500:]}" for log in sorted(self.home.glob("*.log")))
+
+    def stop(self) -> None:
+        """Stop what was started, all at once."""
+        for process in self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-        for process in self.running[first:]:
+        for process in self.running:
             try:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        del self.running[first:]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def eventually(done: Callable[[], bool], machine: Machine, seconds: float = 180) -> None:
-    """Wait until something is so; otherwise fail with what every process printed last."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        logs = [f"{log.name}:\n{log.read_text()[-1500:]}" for log in sorted(machine.home.glob("*.log"))]
-        assert time.monotonic() < deadline, "\n\n".join(logs)
-        time.sleep(0.5)
-
-
-@contextlib.contextmanager
-def postgres(machine: Machine) -> Iterator[None]:
-    """A database server with Airflow's database; as root it runs as its package's user, since it refuses root."""
-    assert INITDB
-    password, port = machine.variables["POSTGRES_PASSWORD"], str(machine.port["postgres"])
-    user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    with tempfile.TemporaryDirectory() as directory:
-        home, binaries = Path(directory), Path(INITDB).resolve().parent
-        (home / "password").write_text(password)
-        if user:
-            shutil.chown(home, **user)
-        options = ["--auth=scram-sha-256", "--username=airflow", f"--pwfile={home}/password", "--no-sync"]
-        subprocess.run([INITDB, "-D", home / "data", *options], check=True, stdout=subprocess.DEVNULL, **user)
-        address = ["-h", "127.0.0.1", "-p", port]
-        machine.start("postgres", [f"{binaries}/postgres", "-D", f"{home}/data", "-k", directory, *address], **user)
-        eventually(lambda: subprocess.run([f"{binaries}/pg_isready", "-q", *address]).returncode == 0, machine)
-        create = [f"{binaries}/createdb", *address, "--username=airflow", "airflow"]
-        subprocess.run(create, env={"PGPASSWORD": password}, check=True)
-        yield
-        machine.stop()
+        self.running.clear()
 
 
 @pytest.fixture
@@ -170,10 +131,9 @@ def stores(machine: Machine) -> Iterator[None]:
         pytest.skip("PostgreSQL's or Redis's server is not installed")
     options = ["--port", str(machine.port["redis"]), "--bind", "127.0.0.1", "--save", ""]
     machine.start("redis", [*machine.command("redis"), *options])
-    with postgres(machine):
-        stores = len(machine.running)
+    with postgres(machine.home, machine.port["postgres"], machine.variables["POSTGRES_PASSWORD"]):
         yield
-        machine.stop(stores)
+        machine.stop()
 
 
 def test_runs_a_task_on_a_worker_with_every_service_healthy(machine: Machine, stores: None) -> None:
@@ -182,22 +142,22 @@ def test_runs_a_task_on_a_worker_with_every_service_healthy(machine: Machine, st
     subprocess.run(machine.command("init"), env=machine.environment("init"), check=True)
     for service in SERVICES:
         machine.start(service, machine.command(service), env=machine.environment(service))
-    eventually(lambda: machine.healthy("api-server"), machine)
+    eventually(lambda: machine.healthy("api-server"), 180, machine.logs)
     airflow = httpx.Client(base_url=f"http://127.0.0.1:{machine.port['api']}", trust_env=False, timeout=30)
     login = {"username": "admin", "password": machine.variables["AIRFLOW_ADMIN_PASSWORD"]}
     token = airflow.post("/auth/token", json=login).raise_for_status().json()["access_token"]
     airflow.headers["Authorization"] = f"Bearer {token}"
-    eventually(lambda: airflow.get("/api/v2/dags/hello").is_success, machine)
+    eventually(lambda: airflow.get("/api/v2/dags/hello").is_success, 180, machine.logs)
     run = airflow.post("/api/v2/dags/hello/dagRuns", json={"logical_date": None}).raise_for_status().json()
     path = f"/api/v2/dags/hello/dagRuns/{run['dag_run_id']}"
-    eventually(lambda: airflow.get(path).json()["state"] == "success", machine)
+    eventually(lambda: airflow.get(path).json()["state"] == "success", 180, machine.logs)
     for service in SERVICES:
-        eventually(partial(machine.healthy, service), machine, 60)
+        eventually(partial(machine.healthy, service), 60, machine.logs)
 
 
 def test_local_aws_serves_airflow_with_its_foundation_made(machine: Machine) -> None:
     machine.start("localaws", machine.command("localaws"), env=machine.environment("localaws"))
-    eventually(lambda: machine.healthy("localaws"), machine, 60)
+    eventually(lambda: machine.healthy("localaws"), 60, machine.logs)
     for _ in range(2):  # as a second start of the containers would
         subprocess.run(machine.command("foundation"), env=machine.environment("foundation"), check=True, cwd=ROOT)
     script = "from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook as Hook;"

@@ -172,3 +172,11 @@ def test_a_functions_log_has_what_its_loggers_say(local_aws: Any) -> None:
         request_id = json.loads(answer["Payload"].read())
         assert re.search(rf"^\[INFO\]\t[-\d]+T[:\d]+\.\d+Z\t{request_id}\tsaw {word}$", log, re.MULTILINE), log
         assert "unseen" not in log
+
+
+def test_alarms_are_described_by_whoever_may_describe_all_of_the_account(client_with: Any) -> None:
+    arn = "arn:aws:cloudwatch:us-east-1:000000000000:alarm"
+    allowed = client_with("cloudwatch", ["cloudwatch:DescribeAlarms"], [f"{arn}:*"])
+    assert allowed.describe_alarms(AlarmNames=["none"])["MetricAlarms"] == []
+    with pytest.raises(botocore.exceptions.ClientError, match="not authorized"):
+        client_with("cloudwatch", ["cloudwatch:DescribeAlarms"], [f"{arn}:other"]).describe_alarms()

@@ -19,7 +19,7 @@ from kennel.local import account, airflow, aws, datasets, processes
 from kennel.local.api import Airflow
 from kennel.local.state import Home, write_private
 from tests.operations.faults import Proxy
-from tests.operations.stores import eventually, free_port
+from tests.stores import eventually, free_port
 
 # What is lost is found within seconds, where Airflow's own settings take minutes.
 IMPATIENT = {
@@ -118,22 +118,23 @@ class Machine:
     def kill(self, part: str) -> None:
         """kill -9 one part of Airflow, or `local AWS`, and start it again."""
         if part == "local AWS":
-            service = self.home.services()["localaws"]
-            os.kill(service.pid, signal.SIGKILL)
-            eventually(lambda: not processes.running(service))
-            again = processes.start(
-                [sys.executable, "-m", "localaws", "--port", str(self.aws.port), "--home", str(self.home.localaws)],
-                env=processes.environment(AWS_DEFAULT_REGION="us-east-1", PYTHONUNBUFFERED="1"),
-                log=self.home.log("localaws"),
-                cwd=self.home.localaws,
-                ports=service.ports,
-            )
-            self.home.record("localaws", again)
-            aws.wait(self.aws)
+            self._kill_aws()
             return
         os.kill(self.running[part].pid, signal.SIGKILL)
         self.running[part].wait()
         self.start(part)
+
+    def _kill_aws(self) -> None:
+        """It comes back as it was, on the same port."""
+        service = self.home.services()["localaws"]
+        killed = psutil.Process(service.pid)
+        command, environment = killed.cmdline(), killed.environ()
+        killed.kill()
+        eventually(lambda: not processes.running(service))
+        log = self.home.log("localaws")
+        again = processes.start(command, env=environment, log=log, cwd=self.home.localaws, ports=service.ports)
+        self.home.record("localaws", again)
+        aws.wait(self.aws)
 
     def push(self, photos: Path, day: Any) -> None:
         """Add a directory of photos, dated to a day."""

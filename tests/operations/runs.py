@@ -7,7 +7,7 @@ from typing import Any
 from kennel import registry
 from kennel.registry import Package
 from tests.operations.machine import Machine
-from tests.operations.stores import eventually
+from tests.stores import eventually
 
 RUN_SECONDS = 300
 

@@ -12,7 +12,7 @@ from kennel.config import ROOT
 from tests.operations.jobs import statuses
 from tests.operations.machine import Machine
 from tests.operations.runs import Run, in_service, registered
-from tests.operations.stores import eventually
+from tests.stores import eventually
 
 FIRST = datetime.date(2026, 10, 11)
 SUNDAYS = [FIRST + datetime.timedelta(weeks=week) for week in range(6)]
@@ -48,9 +48,10 @@ def backfilled(machine: Machine, **options: Any) -> list[Run]:
 
 
 def deployments(machine: Machine) -> list[Run]:
-    """Every run of `deploy`, ended well, in the order in which they began."""
+    """Every run of `deploy` that has changed the endpoint, ended well, in the order in which they began."""
     found = machine.api.get("/dags/deploy/dagRuns", order_by="start_date")["dag_runs"]
-    return [Run(machine, "deploy", run["dag_run_id"]).ended() for run in found]
+    runs = [Run(machine, "deploy", run["dag_run_id"]).ended() for run in found]
+    return [run for run in runs if run.task("deploy_endpoint")["state"] == "success"]
 
 
 def photos_of(machine: Machine, version: str) -> list[str]:
@@ -83,13 +84,9 @@ def test_six_weeks_make_six_models_and_the_newest_serves(
     assert len(embedded) == len(runs)
     assert set(embedded.values()) == {"Completed"}
 
-    deployed = [packages_by_arn(made)[run.xcom("choose_model")["package_arn"]] for run in deployments(machine)]
+    cutoffs = {package.arn: package.cutoff for package in made}
+    deployed = [cutoffs[run.xcom("choose_model")["package_arn"]] for run in deployments(machine)]
     assert deployed == sorted(deployed)
-    approved = [package for package in made if package.status == "Approved"]
     serving = in_service(machine)
     assert serving
-    assert serving.run == approved[-1].run
-
-
-def packages_by_arn(packages: list[Any]) -> dict[str, datetime.datetime]:
-    return {package.arn: package.cutoff for package in packages}
+    assert serving.run == [package.run for package in made if package.status == "Approved"][-1]

@@ -14,7 +14,7 @@ from tests.operations.callers import Caller
 from tests.operations.jobs import LIVE, described, statuses
 from tests.operations.machine import Machine
 from tests.operations.runs import Run, in_service
-from tests.operations.stores import eventually
+from tests.stores import eventually
 
 CONF = {"force": True, "max_jobs": 3, "max_parallel_jobs": 1}
 

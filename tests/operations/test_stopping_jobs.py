@@ -12,7 +12,7 @@ import pytest
 
 from tests.operations.jobs import live, statuses
 from tests.operations.machine import Machine
-from tests.operations.stores import eventually
+from tests.stores import eventually
 
 TASKS = ("embed", "tune", "train")
 CREATE = ("CreateProcessingJob", "CreateHyperParameterTuningJob", "CreateTrainingJob")

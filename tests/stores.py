@@ -58,26 +58,26 @@ def redis(home: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def postgres(home: Path) -> Iterator[str]:
+def postgres(home: Path, port: int, password: str = PASSWORD) -> Iterator[str]:
     """A server with the database `airflow`; what follows the scheme in its URL.
 
     As root it runs as its package's user, since it refuses root.
     """
     assert INITDB
     user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    port, binaries = str(free_port()), Path(INITDB).resolve().parent
+    binaries = Path(INITDB).resolve().parent
     with tempfile.TemporaryDirectory() as directory:
         own = Path(directory)
-        (own / "password").write_text(PASSWORD)
+        (own / "password").write_text(password)
         if user:
             shutil.chown(own, **user)
         options = ["--auth=scram-sha-256", "--username=airflow", f"--pwfile={own}/password", "--no-sync"]
         subprocess.run([INITDB, "-D", own / "data", *options], check=True, stdout=subprocess.DEVNULL, **user)
-        address = ["-h", "127.0.0.1", "-p", port]
+        address = ["-h", "127.0.0.1", "-p", str(port)]
         command = [f"{binaries}/postgres", "-D", f"{own}/data", "-k", directory, *address]
         with running(command, home / "postgres.log", **user):
             ready = [f"{binaries}/pg_isready", "-q", *address]
             eventually(lambda: subprocess.run(ready, check=False).returncode == 0)
             create = [f"{binaries}/createdb", *address, "--username=airflow", "airflow"]
-            subprocess.run(create, env={"PGPASSWORD": PASSWORD}, check=True)
-            yield f"airflow:{PASSWORD}@127.0.0.1:{port}/airflow"
+            subprocess.run(create, env={"PGPASSWORD": password}, check=True)
+            yield f"airflow:{password}@127.0.0.1:{port}/airflow"
