@@ -46,6 +46,7 @@ def apply() -> None:
     iam_actions._BOTOCORE_SERVICE_MAP["lambda"] = ["lambda"]
     iam_actions._lambda_action = _lambda_action
     iam_actions.extract_resource_arn = _with_named_resources(iam_actions.extract_resource_arn)
+    iam_actions.extract_iam_action = _with_deleted_versions(iam_actions.extract_iam_action)
     # It refuses aws:kms without a key, for which AWS takes the key it keeps for S3 in each account.
     s3._resolve_sse_write_headers = _with_the_accounts_key(s3._resolve_sse_write_headers)
     managed_policies.add()
@@ -84,12 +85,10 @@ def _with_named_resources(extract: Any) -> Any:
                 return f"arn:aws:lambda:{region}:{account_id}:function:{json.loads(body)['FunctionName']}"
             except (ValueError, KeyError, TypeError):
                 return "*"
-        if service == "monitoring" and headers.get("x-amz-target", path).endswith("DescribeAlarms"):
-            return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:*"
         if service == "iam" and (source := parse_qs(body.decode("latin-1")).get("PolicySourceArn")):
             return source[0]
-        if service == "monitoring" and headers.get("x-amz-target", "").endswith(".DescribeAlarms"):
-            return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:*"
+        if service == "monitoring" and headers.get("x-amz-target", "").endswith((".DescribeAlarms", ".DeleteAlarms")):
+            return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:{_alarm(body)}"
         arn = str(extract(service, method, path, headers, body, query, region, account_id))
         if service == "logs" and ":log-group:" in arn and not arn.endswith(":*"):
             return f"{arn}:log-stream:{json.loads(body).get('logStreamName', '')}"
@@ -97,6 +96,28 @@ def _with_named_resources(extract: Any) -> Any:
         return arn.replace(f":{account_id}:parameter/aws/service/", "::parameter/aws/service/")
 
     return extract_resource_arn
+
+
+def _with_deleted_versions(extract: Any) -> Any:
+    """Of DeleteObjects MiniStack takes the first entry for an object's deletion, though it names a version."""
+
+    def extract_iam_action(service: str, method: str, path: str, headers: Any, body: bytes, query: Any) -> str | None:
+        action: str | None = extract(service, method, path, headers, body, query)
+        if service == "s3" and method == "POST" and action == "s3:DeleteObject":
+            first = next(iter(iam_actions._s3_batch_delete_targets("", body)), None)
+            return "s3:DeleteObjectVersion" if first and first[1] else action
+        return action
+
+    return extract_iam_action
+
+
+def _alarm(body: bytes) -> str:
+    """The only alarm that a request names, else `*`."""
+    try:
+        [name] = json.loads(body)["AlarmNames"]
+    except (ValueError, KeyError, TypeError):
+        return "*"
+    return str(name)
 
 
 def _with_the_accounts_key(resolve: Any) -> Any:

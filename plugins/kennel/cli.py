@@ -229,6 +229,20 @@ def logs(
 
 
 @app.command()
+def teardown(
+    models: Annotated[bool, typer.Option("--models", help="Registered models and all that runs made, too.")] = False,
+    data: Annotated[bool, typer.Option("--data", help="Photos and all that was made of them, too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take the classifier out of service and delete what serves it. Pause retrain and deploy in Airflow first."""
+    from kennel.local import removal
+    from kennel.local.state import Home
+
+    with _interruptible("What is deleted stays so: the same command goes on from there."):
+        removal.run(Home.find(), models=models, data=data, confirmed=yes)
+
+
+@app.command()
 def env() -> None:
     """Print the variables by which other clients reach the local AWS, as KEY=VALUE lines."""
     from kennel.local.aws import LocalAws

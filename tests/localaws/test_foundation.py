@@ -161,7 +161,8 @@ def test_airflow_passes_sagemaker_the_jobs_role_only(outputs: dict[str, str], as
     refusal = refused(sagemaker.create_model, **request, ExecutionRoleArn=outputs["FunctionRoleArn"])
     assert "iam:PassRole" in refusal
     sagemaker.create_model(**request, ExecutionRoleArn=outputs["SageMakerRoleArn"])
-    assert "sagemaker:DeleteModel" in refused(sagemaker.delete_model, ModelName=model)
+    sagemaker.delete_model(ModelName=model)
+    assert "sagemaker:DeleteModel" in refused(sagemaker.delete_model, ModelName="cats-20261122t030000-3fa9c1")
 
 
 def test_airflow_announces_failures_and_leaves_logs_alone(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kennel import teardown
 from kennel.config import ROOT, Classifier
 
 TEMPLATE = ROOT / "infra" / "foundation.yaml"
@@ -29,6 +30,8 @@ WITHOUT_RESOURCE = {
     "ec2messages:GetMessages",
     "ec2messages:SendReply",
     "ecr:GetAuthorizationToken",
+    "sagemaker:ListEndpointConfigs",
+    "sagemaker:ListModels",
     "servicequotas:GetServiceQuota",
     "ssm:DescribeInstanceInformation",
     "ssm:GetCommandInvocation",
@@ -152,10 +155,18 @@ def test_lets_nothing_into_an_instance_and_only_https_out(template: dict[str, An
     assert not [name for name, made in template["Resources"].items() if made["Type"].endswith("SecurityGroupIngress")]
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_lets_nothing_delete_objects(template: dict[str, Any], role: str) -> None:
-    actions = {action for statement in statements(template, role) for action in listed(statement["Action"])}
-    assert not {action for action in actions if action.startswith("s3:Delete")}
+def test_lets_only_the_teardown_delete_objects_and_no_logs(template: dict[str, Any]) -> None:
+    deleting = [
+        (role, statement)
+        for role in ROLES
+        for statement in statements(template, role)
+        if any(action.startswith("s3:Delete") for action in listed(statement["Action"]))
+    ]
+    [(role, statement)] = deleting
+    assert (role, statement["Sid"], statement["Action"]) == ("AirflowRole", "DeleteVersions", "s3:DeleteObjectVersion")
+    assert {resource["Sub"] for resource in statement["Resource"]} == {
+        f"${{Bucket.Arn}}/{prefix}*" for prefix in (*teardown.MODELS, *teardown.DATA)
+    }
 
 
 def test_keeps_the_bucket_private_encrypted_and_versioned(template: dict[str, Any]) -> None:
