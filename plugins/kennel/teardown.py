@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from kennel.names import Names
+from kennel.registry import described
 
 MISSING = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException", "NoSuchBucket")
 AT_REST = ("InService", "Failed", "OutOfService", "UpdateRollbackFailed")
@@ -136,8 +137,8 @@ def _delete_endpoint(account: Account, name: str) -> None:
     sagemaker = account.client("sagemaker")
     deadline = time.monotonic() + ENDPOINT_SECONDS
     said = ""
-    while _exists(sagemaker.describe_endpoint, EndpointName=name):
-        status = sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
+    while endpoint := described(sagemaker.describe_endpoint, EndpointName=name):
+        status = endpoint["EndpointStatus"]
         if time.monotonic() > deadline:
             raise TeardownError(f"The endpoint {name} stays {status}: see why on AWS, then tear down again.")
         if status in AT_REST:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,14 +147,16 @@ def deployed(dogs: Classifier) -> Classifier:
     return dogs
 
 
-@pytest.fixture
-def run_dag(local_aws: Any, roles: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run dags/teardown.py to its end, with these params, in a process and a database of its own."""
+@pytest.fixture(scope="module")
+def run_dag(
+    local_aws: Any, roles: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run dags/teardown.py to its end, with these params, in a process of its own."""
     connection = {"conn_type": "aws", "extra": {"role_arn": roles["AirflowRoleArn"]}}
     environment = {
         **local_aws.env,
         "PATH": os.environ["PATH"],
-        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
@@ -165,7 +166,7 @@ def run_dag(local_aws: Any, roles: dict[str, str], tmp_path: Path) -> Callable[.
     }
     script = f"""
 import json, runpy, subprocess, sys
-subprocess.run(["airflow", "db", "migrate"], check=True, capture_output=True)
+subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
 dag = runpy.run_path({str(ROOT / "dags" / "teardown.py")!r})["dag"]
 run = dag.test(run_conf=json.loads(sys.argv[1]))
 sys.exit(run.state != "success")
@@ -268,8 +269,8 @@ def test_the_dag_wants_the_classifiers_name(
 
 
 @pytest.fixture
-def kennel(monkeypatch: pytest.MonkeyPatch, local_aws: Any, tmp_path: Path) -> Callable[..., int]:
-    """Run `kennel teardown` in an account that the environment names; gives its exit code."""
+def kennel(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run `kennel teardown`; gives its exit code."""
 
     def run(*arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["kennel", "teardown", *arguments])
@@ -293,7 +294,8 @@ def test_the_command_lists_asks_and_deletes(
     shown = capsys.readouterr()
     assert "  alarm kennel-dogs-5xx\n" in shown.out
     assert shown.err == "kennel: Nothing was deleted, as there is nobody to ask: give --yes to delete all of this.\n"
-    assert kennel("--yes") == 0
+    code = kennel("--yes")
+    assert code == 0, capsys.readouterr()
     assert "Deleting alarm kennel-dogs-5xx\n" in capsys.readouterr().out
     assert kennel("--yes") == 0
     assert capsys.readouterr().out.startswith("There is nothing of dogs to delete.\n")
