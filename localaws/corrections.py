@@ -1,9 +1,11 @@
 """Where MiniStack answers as AWS would not, put right from outside."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+import ministack.app
 from ministack.core import iam_actions, lambda_runtime, router
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, s3, sts
@@ -11,6 +13,7 @@ from ministack.services import cloudwatch, s3, sts
 from localaws import alarms, managed_policies
 from localaws.clock import shortened
 
+OURS = ("sagemaker", "application-autoscaling", "servicequotas")  # services whose answers are written here
 # Operations of Lambda whose IAM action has another name (Service Authorization Reference).
 LAMBDA_ACTIONS = {"Invoke": "InvokeFunction", "InvokeWithResponseStream": "InvokeFunction"}
 # What AWS's runtime does before it loads a function: the root logger writes to the function's log, in this form.
@@ -56,9 +59,20 @@ def apply() -> None:
     cloudwatch._evaluate_alarm = alarms.evaluate
     # Datapoints of shorter minutes come the faster, and are kept the shorter.
     cloudwatch.TWO_WEEKS_SECONDS = shortened(cloudwatch.TWO_WEEKS_SECONDS)
+    # It takes what an endpoint's model answers for an answer of SageMaker's own, and gives it the type of those.
+    for name in ("fix_success_content_type", "fix_error_content_type"):
+        setattr(ministack.app, name, _but_for_ours(getattr(ministack.app, name)))
     # It forgets on a restart who has assumed which role.
     sts.get_state = lambda: {"sessions": {k: v for k, v in sts._sessions.items() if v.get("PrincipalType") != "Root"}}
     sts.load_persisted_state = lambda state: sts._sessions.update(state.get("sessions", {}))
+
+
+def _but_for_ours(fix: Callable[..., None]) -> Callable[..., None]:
+    def fix_content_type(service: str, status: int, headers: dict[str, str]) -> None:
+        if service not in OURS:
+            fix(service, status, headers)
+
+    return fix_content_type
 
 
 class _EveryName:
