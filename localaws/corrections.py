@@ -1,7 +1,9 @@
 """Where MiniStack answers as AWS would not, put right from outside."""
 
+import base64
 import json
-from collections.abc import Callable
+import uuid
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,6 +14,7 @@ from ministack.services import cloudwatch, s3, sts
 
 from localaws import alarms, managed_policies
 from localaws.clock import shortened
+from localaws.protocols import Answer
 
 OURS = ("sagemaker", "application-autoscaling", "servicequotas")  # services whose answers are written here
 # Operations of Lambda whose IAM action has another name (Service Authorization Reference).
@@ -65,6 +68,20 @@ def apply() -> None:
     # It forgets on a restart who has assumed which role.
     sts.get_state = lambda: {"sessions": {k: v for k, v in sts._sessions.items() if v.get("PrincipalType") != "Root"}}
     sts.load_persisted_state = lambda state: sts._sessions.update(state.get("sessions", {}))
+
+
+def with_log_tails(lambda_: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+    """MiniStack's Lambda, which leaves LogResult out where a function printed nothing; on AWS it is never empty."""
+
+    async def handle(method: str, path: str, headers: dict[str, str], *rest: Any) -> Answer:
+        status, answered, body = await lambda_(method, path, headers, *rest)
+        if headers.get("x-amz-log-type") == "Tail" and status == 200:
+            request_id = answered.get("x-amzn-RequestId") or str(uuid.uuid4())
+            frame = f"START RequestId: {request_id} Version: $LATEST\nEND RequestId: {request_id}\n"
+            answered.setdefault("X-Amz-Log-Result", base64.b64encode(frame.encode()).decode())
+        return status, answered, body
+
+    return handle
 
 
 def _but_for_ours(fix: Callable[..., None]) -> Callable[..., None]:
