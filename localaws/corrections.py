@@ -1,16 +1,22 @@
 """Where MiniStack answers as AWS would not, put right from outside."""
 
+import base64
 import json
+import uuid
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+import ministack.app
 from ministack.core import iam_actions, lambda_runtime, router
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, s3, sts
 
 from localaws import alarms, managed_policies
 from localaws.clock import shortened
+from localaws.protocols import Answer
 
+OURS = ("sagemaker", "application-autoscaling", "servicequotas")  # services whose answers are written here
 # Operations of Lambda whose IAM action has another name (Service Authorization Reference).
 LAMBDA_ACTIONS = {"Invoke": "InvokeFunction", "InvokeWithResponseStream": "InvokeFunction"}
 # What AWS's runtime does before it loads a function: the root logger writes to the function's log, in this form.
@@ -57,9 +63,34 @@ def apply() -> None:
     cloudwatch._evaluate_alarm = alarms.evaluate
     # Datapoints of shorter minutes come the faster, and are kept the shorter.
     cloudwatch.TWO_WEEKS_SECONDS = shortened(cloudwatch.TWO_WEEKS_SECONDS)
+    # It takes what an endpoint's model answers for an answer of SageMaker's own, and gives it the type of those.
+    for name in ("fix_success_content_type", "fix_error_content_type"):
+        setattr(ministack.app, name, _but_for_ours(getattr(ministack.app, name)))
     # It forgets on a restart who has assumed which role.
     sts.get_state = lambda: {"sessions": {k: v for k, v in sts._sessions.items() if v.get("PrincipalType") != "Root"}}
     sts.load_persisted_state = lambda state: sts._sessions.update(state.get("sessions", {}))
+
+
+def with_log_tails(lambda_: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+    """MiniStack's Lambda, which leaves LogResult out where a function printed nothing; on AWS it is never empty."""
+
+    async def handle(method: str, path: str, headers: dict[str, str], *rest: Any) -> Answer:
+        status, answered, body = await lambda_(method, path, headers, *rest)
+        if headers.get("x-amz-log-type") == "Tail" and status == 200:
+            request_id = answered.get("x-amzn-RequestId") or str(uuid.uuid4())
+            frame = f"START RequestId: {request_id} Version: $LATEST\nEND RequestId: {request_id}\n"
+            answered.setdefault("X-Amz-Log-Result", base64.b64encode(frame.encode()).decode())
+        return status, answered, body
+
+    return handle
+
+
+def _but_for_ours(fix: Callable[..., None]) -> Callable[..., None]:
+    def fix_content_type(service: str, status: int, headers: dict[str, str]) -> None:
+        if service not in OURS:
+            fix(service, status, headers)
+
+    return fix_content_type
 
 
 class _EveryName:

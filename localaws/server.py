@@ -115,7 +115,9 @@ class Gateway:
         router.SERVICE_PATTERNS.update(theirs)
         handlers = ministack.app.SERVICE_HANDLERS
         handlers["ec2"] = self._ec2_handler(handlers["ec2"])
-        handlers["lambda"] = function_urls.with_addresses(handlers["lambda"], self.cloud.url)
+        handlers["lambda"] = function_urls.with_addresses(
+            corrections.with_log_tails(handlers["lambda"]), self.cloud.url
+        )
         iam_actions.extract_iam_action = _without_instance_operations(iam_actions.extract_iam_action)
 
     def _handler(self, namespace: str) -> Callable[..., Awaitable[Answer]]:

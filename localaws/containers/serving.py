@@ -35,6 +35,7 @@ from typing import Any
 
 PLAIN = {"Content-Type": "text/plain"}
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
+TEXT = (JSON, CSV)
 NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
 
 Transform = Callable[[bytearray, str, str], tuple[bytes, str]]
@@ -46,6 +47,13 @@ class RequestError(Exception):
     def __init__(self, status_code: int, message: str) -> None:
         super().__init__(message)
         self.status_code = status_code
+
+
+class UnsupportedFormatError(RequestError):
+    """A content type that is not known here."""
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(415, f"Content type {content_type} is not supported; define input_fn to read it")
 
 
 class Context:
@@ -96,20 +104,40 @@ def default_model_fn(model_dir: str) -> Any:
     return load_script(path, map_location="cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
+def decode(body: str | bytes | bytearray, content_type: str) -> Any:
+    """A NumPy array from JSON, CSV or NPY. UnsupportedFormatError for any other type, ValueError for what is none."""
+    import numpy as np
+
+    text = body if isinstance(body, str) else body.decode() if content_type in TEXT else ""
+    if content_type == JSON:
+        return np.array(json.loads(text))
+    if content_type == CSV:
+        return np.genfromtxt(io.StringIO(text), delimiter=",")
+    if content_type == NPY and not isinstance(body, str):
+        return np.load(io.BytesIO(body), allow_pickle=False)
+    raise UnsupportedFormatError(content_type)
+
+
+def encode(values: Any, content_type: str) -> str | bytes:
+    """An array or nested lists as JSON, CSV or NPY. UnsupportedFormatError for another type."""
+    if content_type == JSON:
+        return json.dumps(values, default=lambda array: array.tolist())
+    if content_type not in (CSV, NPY):
+        raise UnsupportedFormatError(content_type)
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savetxt(buffer, values, delimiter=",", fmt="%s") if content_type == CSV else np.save(buffer, values)
+    return buffer.getvalue()
+
+
 def default_input_fn(body: str | bytearray, content_type: str) -> Any:
     """A tensor from JSON, CSV or NPY."""
-    import numpy as np
     import torch
 
-    readers: dict[str, Callable[[Any], Any]] = {
-        JSON: lambda text: np.array(json.loads(text), dtype=np.float32),
-        CSV: lambda text: np.genfromtxt(io.StringIO(text), dtype=np.float32, delimiter=","),
-        NPY: lambda data: np.load(io.BytesIO(data), allow_pickle=False),
-    }
-    if content_type not in readers:
-        raise RequestError(415, f"Content type {content_type} is not supported; define input_fn to read it")
     try:
-        tensor = torch.from_numpy(readers[content_type](body))
+        array = decode(body, content_type)
+        tensor = torch.from_numpy(array.astype("float32") if content_type in TEXT else array)
     except (ValueError, TypeError, EOFError) as error:
         raise RequestError(400, f"The body is not readable as {content_type}: {error}") from error
     return tensor.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -129,15 +157,25 @@ def default_output_fn(prediction: Any, accept: str) -> tuple[str | bytes, str]:
     if hasattr(prediction, "detach"):
         prediction = prediction.detach().cpu().numpy()
     for choice in (part.split(";")[0].strip() for part in accept.split(",")):
-        if choice == JSON:
-            return json.dumps(prediction, default=lambda array: array.tolist()), JSON
-        if choice in (CSV, NPY):
-            import numpy as np
-
-            buffer = io.BytesIO()
-            np.savetxt(buffer, prediction, delimiter=",") if choice == CSV else np.save(buffer, prediction)
-            return buffer.getvalue(), choice
+        if choice in (JSON, CSV, NPY):
+            return encode(prediction, choice), choice
     raise RequestError(406, f"Accept {accept} is not supported; define output_fn to write it")
+
+
+def provide_toolkit() -> None:
+    """What scripts import of sagemaker_inference, a package that the images have: types, decoder, encoder, errors."""
+    toolkit = sys.modules["sagemaker_inference"] = ModuleType("sagemaker_inference")
+    types = {"JSON": JSON, "CSV": CSV, "NPY": NPY, "OCTET_STREAM": "application/octet-stream", "ANY": "*/*"}
+    parts: dict[str, dict[str, Any]] = {
+        "content_types": {**types, "UTF8_TYPES": list(TEXT)},
+        "decoder": {"decode": decode},
+        "encoder": {"encode": encode},
+        "errors": {"UnsupportedFormatError": UnsupportedFormatError},
+    }
+    for name, members in parts.items():
+        module = sys.modules[f"{toolkit.__name__}.{name}"] = ModuleType(f"{toolkit.__name__}.{name}")
+        module.__dict__.update(members)
+        setattr(toolkit, name, module)
 
 
 def user_module(code: Path, program: str) -> ModuleType | None:
@@ -163,6 +201,7 @@ def load(base: Path, program: str) -> tuple[Transform, Context]:
     With it goes the context that the user's functions see.
     """
     model_dir = base / "model"
+    provide_toolkit()
     module = user_module(model_dir / "code", program)
     context = Context(str(model_dir))
     own = {name: getattr(module, name, None) for name in NAMES}

@@ -180,3 +180,12 @@ def test_alarms_are_described_by_whoever_may_describe_all_of_the_account(client_
     assert allowed.describe_alarms(AlarmNames=["none"])["MetricAlarms"] == []
     with pytest.raises(botocore.exceptions.ClientError, match="not authorized"):
         client_with("cloudwatch", ["cloudwatch:DescribeAlarms"], [f"{arn}:other"]).describe_alarms()
+
+
+def test_a_silent_functions_log_has_a_tail(local_aws: Any) -> None:
+    name, client = f"f-{uuid.uuid4().hex[:8]}", local_aws.client("lambda")
+    client.create_function(**function(local_aws, name))
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    tail = base64.b64decode(client.invoke(FunctionName=name, LogType="Tail")["LogResult"]).decode()
+    assert re.match(r"START RequestId: \S+ Version: \$LATEST\nEND RequestId: ", tail)
+    assert "LogResult" not in client.invoke(FunctionName=name)

@@ -69,6 +69,13 @@ def echo(hosting: Hosting) -> Iterator[str]:
     hosting.delete(name)
 
 
+@pytest.fixture(scope="module")
+def transforming(hosting: Hosting) -> Iterator[str]:
+    name = hosting.endpoint(hosting.config(hosting.model(TRANSFORM)))
+    yield name
+    hosting.delete(name)
+
+
 @pytest.mark.parametrize(
     ("content_type", "kind"),
     [("image/jpeg", "bytearray"), ("application/json", "str"), ("application/json; charset=utf-8", "str")],
@@ -186,14 +193,43 @@ def test_the_least_busy_instance_answers(hosting: Hosting) -> None:
     assert slow not in quick
 
 
-def test_transform_fn_stands_for_the_three(hosting: Hosting) -> None:
-    name = hosting.endpoint(hosting.config(hosting.model(TRANSFORM)))
+@pytest.mark.parametrize("accept", ["text/plain", "text/xml", "application/json", "application/json; charset=utf-8"])
+def test_transform_fn_stands_for_the_three_and_the_answer_has_its_type(
+    hosting: Hosting, transforming: str, accept: str
+) -> None:
+    answer = hosting.runtime.invoke_endpoint(
+        EndpointName=transforming, ContentType="application/json", Accept=accept, Body=b"14"
+    )
+    assert (answer["ContentType"], answer["Body"].read()) == (accept, b"42")
 
-    answer = hosting.runtime.invoke_endpoint(EndpointName=name, ContentType="text/csv", Accept="text/plain", Body="14")
-    hosting.delete(name)
 
-    assert answer["Body"].read() == b"42"
-    assert answer["ContentType"] == "text/plain"
+def test_scripts_find_the_package_of_the_images(hosting: Hosting) -> None:
+    script = """
+from sagemaker_inference import content_types, decoder, encoder, errors
+
+def model_fn(model_dir):
+    return 2
+
+def input_fn(body, content_type):
+    if content_type not in content_types.UTF8_TYPES:
+        raise errors.UnsupportedFormatError(content_type)
+    return decoder.decode(body, content_type)
+
+def predict_fn(array, model):
+    return array * model
+
+def output_fn(prediction, accept):
+    return encoder.encode(prediction, accept), accept
+"""
+    endpoint = hosting.endpoint(hosting.config(hosting.model(script)))
+    invoke = hosting.runtime.invoke_endpoint
+    answer = invoke(EndpointName=endpoint, ContentType="text/csv", Accept="text/csv", Body=b"1,2.5\n3,4\n")
+    assert answer["Body"].read() == b"2.0,5.0\n6.0,8.0\n"
+    assert json.loads(invoke(EndpointName=endpoint, ContentType="application/json", Body=b"[3]")["Body"].read()) == [6]
+    with pytest.raises(ClientError) as caught:
+        invoke(EndpointName=endpoint, ContentType="image/png", Body=b"")
+    assert caught.value.response["OriginalStatusCode"] == 415
+    hosting.delete(endpoint)
 
 
 def test_runs_the_program_and_the_modules_that_a_model_brings(hosting: Hosting) -> None:
