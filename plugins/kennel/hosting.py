@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from kennel import names, registry
 from kennel.defaults import ModelAtFaultError
+from kennel.triggers.jobs import PASSING
 
 # SageMaker's words when a model does not come into service, or an alarm has called it back. For no other reason
 # (capacity, a quota, a service's own error) is a model to blame.
@@ -38,14 +39,19 @@ def deregister_scaling(client: Any, endpoint: str) -> None:
 
 
 def end(client: Any, endpoint: str) -> None:
-    """Delete an endpoint that there may be."""
-    if registry.described(client.describe_endpoint, EndpointName=endpoint).get("EndpointStatus") == "Deleting":
+    """Delete an endpoint that there may be. Raises what a retry mends when it is still changing."""
+
+    def status() -> Any:
+        return registry.described(client.describe_endpoint, EndpointName=endpoint).get("EndpointStatus")
+
+    if status() in (None, "Deleting"):
         return
     try:
         client.delete_endpoint(EndpointName=endpoint)
     except ClientError as error:
-        gone = not registry.described(client.describe_endpoint, EndpointName=endpoint)
-        if error.response["Error"]["Code"] not in registry.MISSING or not gone:
+        if (now := status()) in PASSING - {"Deleting"}:
+            raise AirflowException(f"{endpoint} is {now}, in which state SageMaker does not delete it") from error
+        if now not in (None, "Deleting"):
             raise
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from botocore.exceptions import ClientError
 
+from kennel import hosting
 from kennel.defaults import ModelAtFaultError
 from kennel.functions import Alias
 from kennel.operators.functions import DeployFunctionOperator
@@ -211,6 +212,21 @@ def test_a_model_at_fault_is_rejected_with_the_reason_and_a_rehearsal_ended(
     sagemaker.get_waiter("endpoint_deleted").wait(
         EndpointName=f"{name}-rehearsal", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
     )
+
+
+def test_a_rehearsal_that_is_still_coming_up_is_ended_by_a_later_try(
+    local_aws: LocalAws, config: Any, name: str
+) -> None:
+    sagemaker = local_aws.client("sagemaker")
+    slow = f"import time; time.sleep(2)\n{says('pug')}"
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config(name, slow))
+    with pytest.raises(AirflowException, match="is Creating"):
+        hosting.end(sagemaker, name)
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    hosting.end(sagemaker, name)
+    hosting.end(sagemaker, name)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    hosting.end(sagemaker, name)
 
 
 def test_a_first_deploy_leaves_no_alias_and_says_that_nothing_served(

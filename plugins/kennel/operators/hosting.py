@@ -205,8 +205,9 @@ class EndpointOperator(SageMakerEndpointOperator):
             self._wait("execute_when_settled")
 
     def _instance_types(self, config: str) -> list[str]:
-        variants = self.hook.describe_endpoint_config(config)["ProductionVariants"]
-        return [variant["InstanceType"] for variant in variants]
+        """Of a config that may have been deleted since: its endpoint does without it."""
+        found = registry.described(self.hook.conn.describe_endpoint_config, EndpointConfigName=config)
+        return [variant["InstanceType"] for variant in found.get("ProductionVariants", [])]
 
     def _wait(self, method: str) -> NoReturn:
         self.defer(
