@@ -189,6 +189,25 @@ def predict(photo: Annotated[str, typer.Argument(metavar="PHOTO_OR_URL")]) -> No
 
 
 @app.command()
+def models() -> None:
+    """Show the registered models: how good each is, where it was trained, what it cost, which is in service."""
+    from rich.console import Console
+
+    from kennel import registry
+    from kennel.local import accounts, models
+    from kennel.local.state import Home
+
+    account = accounts.find(Home.find())
+    with accounts.refusals(account.names):
+        sagemaker, at = account.client("sagemaker"), account.names
+        found, serving = list(registry.packages(sagemaker, at.package_group)), registry.in_service(sagemaker, at)
+    if found:
+        Console().print(models.table(found, serving))
+    else:
+        print(f'{at.package_group} has no models yet: "kennel demo" makes the first.')
+
+
+@app.command()
 def rollback(version: Annotated[int, typer.Argument(metavar="VERSION", help="The number in the registry.")]) -> None:
     """Put an older version of the model back into service; those newer than it are marked Rejected."""
     from rich.console import Console

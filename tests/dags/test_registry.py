@@ -24,13 +24,13 @@ def names(local_aws: Any) -> Names:
 def register(local_aws: Any, names: Names) -> Register:
     """Register a version; its ARN."""
 
-    def package(status: str = "Approved", month: int = 11, **members: Any) -> str:
+    def package(status: str = "Approved", month: int = 11, model_data: str = "s3://b/m.tar.gz", **members: Any) -> str:
         metadata = {"run": f"{names.classifier}-{month}", "cutoff": f"2026-{month}-01T00:00:00+00:00"}
         arn: str = local_aws.client("sagemaker").create_model_package(
             ModelPackageGroupName=names.package_group,
             ModelApprovalStatus=status,
             InferenceSpecification={
-                "Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://b/m.tar.gz"}],
+                "Containers": [{"Image": IMAGE, "ModelDataUrl": model_data}],
                 "SupportedContentTypes": ["image/jpeg"],
                 "SupportedResponseMIMETypes": ["application/json"],
             },
@@ -91,3 +91,38 @@ def test_a_model_that_is_not_of_the_registry_is_no_version(names: Names) -> None
     assert names.version_of(names.model(12)) == 12
     assert names.version_of("somebody-elses") is None
     assert names.version_of(f"{names.classifier}-20261122t030000-3fa9c1") is None
+
+
+def test_what_was_tuned_for_the_newest_model_of_sagemaker_is_found(
+    local_aws: Any, names: Names, register: Register, role_arn: str, bucket: str, upload_script: Callable[[str], str]
+) -> None:
+    sagemaker = local_aws.client("sagemaker")
+    assert registry.tuned(sagemaker, names, ["learning_rate"]) == {}
+    for month, compute in ((10, "sagemaker"), (11, "sagemaker"), (12, "ec2")):
+        job = f"{names.classifier}-{month}-train"
+        sagemaker.create_training_job(
+            TrainingJobName=job,
+            AlgorithmSpecification={
+                "TrainingImage": IMAGE.replace("inference", "training"),
+                "TrainingInputMode": "File",
+            },
+            RoleArn=role_arn,
+            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 60},
+            HyperParameters={
+                "sagemaker_program": "train.py",
+                "sagemaker_submit_directory": upload_script("pass"),
+                "learning_rate": f"0.{month}",
+                "epochs": "3",
+            },
+        )
+        register(
+            model_data=f"s3://{bucket}/training/{job}/output/model.tar.gz",
+            CustomerMetadataProperties={
+                "run": f"{names.classifier}-{month}",
+                "cutoff": f"2026-{month}-01T00:00:00+00:00",
+                "compute": compute,
+            },
+        )
+    assert registry.tuned(sagemaker, names, ["learning_rate", "batch_size"]) == {"learning_rate": "0.11"}

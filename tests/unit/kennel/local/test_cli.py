@@ -37,6 +37,7 @@ def photo(tmp_path: Path) -> Path:
         (["env"], 'The local AWS is not running: start it with "kennel up".'),
         (["data", "push", "."], 'The local AWS is not running: start it with "kennel up", or set KENNEL_ACCOUNT_ID'),
         (["rollback", "3"], 'The local AWS is not running: start it with "kennel up".'),
+        (["models"], 'The local AWS is not running: start it with "kennel up", or set KENNEL_ACCOUNT_ID'),
         (["logs", "retrain.tune"], 'The local AWS is not running: start it with "kennel up".'),
         (["logs", "airflow"], 'airflow has no log yet: start it with "kennel up".'),
         (["demo", "--data", "nowhere"], "nowhere is not a directory: give one with train/, valid/ and test/"),
