@@ -189,3 +189,24 @@ def test_a_silent_functions_log_has_a_tail(local_aws: Any) -> None:
     tail = base64.b64decode(client.invoke(FunctionName=name, LogType="Tail")["LogResult"]).decode()
     assert re.match(r"START RequestId: \S+ Version: \$LATEST\nEND RequestId: ", tail)
     assert "LogResult" not in client.invoke(FunctionName=name)
+
+
+def test_reading_a_log_stream_is_a_right_on_that_stream(local_aws: Any, client_with: Any) -> None:
+    group, logs = f"/group/{uuid.uuid4().hex[:8]}", local_aws.client("logs")
+    logs.create_log_group(logGroupName=group)
+    for stream in ("mine", "other"):
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    arn = f"arn:aws:logs:us-east-1:000000000000:log-group:{group}:log-stream:mine"
+    reader = client_with("logs", ["logs:GetLogEvents"], [arn])
+    assert reader.get_log_events(logGroupName=group, logStreamName="mine")["events"] == []
+    with pytest.raises(botocore.exceptions.ClientError, match="log-stream:other"):
+        reader.get_log_events(logGroupName=group, logStreamName="other")
+
+
+def test_a_public_parameter_belongs_to_no_account(client_with: Any) -> None:
+    name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+    ours = client_with("ssm", ["ssm:GetParameter"], ["arn:aws:ssm:us-east-1:000000000000:parameter/aws/service/*"])
+    with pytest.raises(botocore.exceptions.ClientError, match=f"ssm:us-east-1::parameter{name}"):
+        ours.get_parameter(Name=name)
+    theirs = client_with("ssm", ["ssm:GetParameter"], ["arn:aws:ssm:us-east-1::parameter/aws/service/*"])
+    assert theirs.get_parameter(Name=name)["Parameter"]["Value"].startswith("ami-")

@@ -178,6 +178,50 @@ def test_airflow_announces_failures_and_leaves_logs_alone(
     assert group["retentionInDays"] == 30
 
 
+def test_airflow_ends_and_commands_instances_of_its_own_classifier_only(
+    local_aws: LocalAws, as_role: Client, names: Names
+) -> None:
+    ec2, ssm = local_aws.client("ec2"), local_aws.client("ssm")
+    parameter = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.6-ubuntu-22.04/latest/ami-id"
+    request = {
+        "ImageId": ssm.get_parameter(Name=parameter)["Parameter"]["Value"],
+        "InstanceType": "m5.xlarge",
+        "MinCount": 1,
+        "MaxCount": 1,
+    }
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "kennel:classifier", "Value": "cats"}]}]
+    [theirs] = ec2.run_instances(**request, TagSpecifications=tags, IamInstanceProfile={"Name": names.ec2})["Instances"]
+    mine = as_role("AirflowRoleArn", "ec2")
+    untagged = refused(mine.run_instances, **request, MetadataOptions={"HttpTokens": "required"})
+    assert "UnauthorizedOperation" in untagged
+    found = [theirs["InstanceId"]]
+    assert "ec2:TerminateInstances" in refused(mine.terminate_instances, InstanceIds=found)
+    command = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
+    send = as_role("AirflowRoleArn", "ssm").send_command
+    assert "ssm:SendCommand" in refused(send, InstanceIds=found, **command)
+    ec2.terminate_instances(InstanceIds=found)
+
+
+def test_an_instance_reads_what_it_trains_on_and_writes_models_only(
+    local_aws: LocalAws, outputs: dict[str, str], names: Names
+) -> None:
+    iam, bucket = local_aws.client("iam"), f"arn:aws:s3:::{outputs['Bucket']}"
+
+    def decision(action: str, key: str) -> str:
+        answer = iam.simulate_principal_policy(
+            PolicySourceArn=names.role_arn("ec2"), ActionNames=[action], ResourceArns=[f"{bucket}/{key}"]
+        )
+        decided: str = answer["EvaluationResults"][0]["EvalDecision"]
+        return decided
+
+    allowed = [decision("s3:GetObject", f"{folder}/x") for folder in ("code", "weights", "embeddings")]
+    allowed.append(decision("s3:PutObject", "runs/hounds/one/training/job/output/model.tar.gz"))
+    assert set(allowed) == {"allowed"}
+    denied = [decision("s3:GetObject", f"{folder}/x") for folder in ("datasets", "snapshots", "runs")]
+    denied += [decision("s3:PutObject", key) for key in ("code/x", "runs/hounds/one/report/report.json", "runs/cats/x")]
+    assert set(denied) == {"implicitDeny"}
+
+
 def test_airflow_is_whoever_the_parameter_names(local_aws: LocalAws) -> None:
     principal = f"arn:aws:iam::{local_aws.account_id}:user/somebody"
     with foundation(local_aws, Classifier="poodles", AirflowPrincipalArn=principal):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs
 
 import aiohttp
 from aiohttp import web
@@ -120,7 +121,7 @@ class Proxy:
             await runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2] or f"{request.method} {request.path}"
+        operation = await _operation(request)
         # a presigned URL is read by the function, whose callers have a bad day of their own
         signed = request.headers.get("Authorization", "")
         trouble = self.trouble(operation) if self.trouble and signed else None
@@ -161,3 +162,12 @@ class Proxy:
         if request.transport:
             request.transport.abort()
         return web.Response()
+
+
+async def _operation(request: web.Request) -> str:
+    """The operation that a request names in a header or a form, else its method and path."""
+    if target := request.headers.get("X-Amz-Target", ""):
+        return target.rpartition(".")[2]
+    if request.content_type == "application/x-www-form-urlencoded":
+        return parse_qs(await request.text())["Action"][0]
+    return f"{request.method} {request.path}"
