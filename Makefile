@@ -24,8 +24,10 @@ demo: environment ## train, deploy and ask a dog breed classifier on this machin
 down: environment ## stop what the demo has left running
 	@$(RUN) kennel down
 
+# The operations have the machine to themselves: they count seconds, and calls that fail.
 test: environment ## all tests
-	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder --ignore=tests/operations
+	@$(RUN) pytest tests/operations
 
 test-unit test-localaws test-clients test-dags test-e2e test-operations: test-%: environment ## the tests of one layer
 	@$(RUN) pytest tests/$*
