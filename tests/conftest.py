@@ -27,7 +27,7 @@ ANYONE_HERE = {
 
 
 # The layers whose tests all lean on one long run, the longest first; apart they would start it a second time.
-TOGETHER = ("operations", "e2e", "clients")
+TOGETHER = ("e2e", "clients")
 OURS = ("KENNEL_HOME", "KENNEL_PHOTOS")
 
 
@@ -38,21 +38,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What may run beside what (see `make test`): each file apart, the layers named above as a whole and first.
-
-    Of the operations, those on one Airflow are a whole.
-    """
+    """What may run beside what (see `make test`): each file apart, the layers named above as a whole and first."""
     places = {item: item.path.relative_to(REPOSITORY / "tests").parts for item in items}
     for item, place in places.items():
-        group = f"{place[0]} {backend(item)}" if place[0] in TOGETHER else "/".join(place)
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(place[0] if place[0] in TOGETHER else "/".join(place)))
     items.sort(key=lambda item: (*TOGETHER, places[item][0]).index(places[item][0]))
-
-
-def backend(item: pytest.Item) -> str:
-    """The Airflow that a test of operations runs on; of other tests nothing."""
-    callspec = getattr(item, "callspec", None)
-    return str(callspec.params.get("machine", "")) if callspec else ""
 
 
 @dataclass(frozen=True)
