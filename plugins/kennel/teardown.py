@@ -128,7 +128,7 @@ def _deregister(account: Account, name: str) -> None:
 
 def _endpoints(account: Account) -> list[str]:
     describe = account.client("sagemaker").describe_endpoint
-    names = (account.at.endpoint, f"{account.at.endpoint}-rehearsal")
+    names = (account.at.endpoint, account.at.rehearsal)
     return [name for name in names if _exists(describe, EndpointName=name)]
 
 

@@ -98,6 +98,10 @@ class Classifier:
         comparison = {"ComparisonOperator": "GreaterThanThreshold", "Threshold": 0, "EvaluationPeriods": 1}
         self.aws.client("cloudwatch").put_metric_alarm(AlarmName=name, Period=60, **comparison, **INVOKED)
 
+    def alarms(self, prefix: str) -> list[str]:
+        answer = self.aws.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)
+        return [alarm["AlarmName"] for alarm in answer["MetricAlarms"]]
+
     def models(self) -> None:
         group = {"ModelPackageGroupName": self.at.package_group}
         self.sagemaker.create_model_package_group(**group)
@@ -182,6 +186,7 @@ sys.exit(run.state != "success")
 def test_takes_everything_down_and_a_second_time_finds_nothing(
     account: teardown.Account, deployed: Classifier, said: list[str]
 ) -> None:
+    assert deployed.alarms("TargetTracking-endpoint/kennel-dogs/")
     listed = teardown.found(account, **EVERYTHING)
     group = "arn:aws:sagemaker:us-east-1:000000000000:model-package/kennel-dogs"
     assert sorted(listed) == sorted(
@@ -200,7 +205,7 @@ def test_takes_everything_down_and_a_second_time_finds_nothing(
     teardown.check(account, **EVERYTHING)
     assert [line.removeprefix("Deleting ") for line in said if line.startswith("Deleting ")] == listed
     assert deployed.versions() == ["logs/dogs/one"]
-    assert deployed.aws.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
+    assert deployed.alarms("TargetTracking-endpoint/kennel-dogs/") == []
     said.clear()
     teardown.delete(account, **EVERYTHING)
     teardown.check(account, **EVERYTHING)
@@ -225,9 +230,8 @@ def test_what_others_have_stays(account: teardown.Account, dogs: Classifier, loc
     dogs.alarm("kennel-cats-5xx")
     teardown.delete(account, **EVERYTHING)
     assert dogs.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
-    cloudwatch = local_aws.client("cloudwatch")
-    assert [alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]] == ["kennel-cats-5xx"]
-    cloudwatch.delete_alarms(AlarmNames=["kennel-cats-5xx"])
+    assert dogs.alarms("kennel-") == ["kennel-cats-5xx"]
+    local_aws.client("cloudwatch").delete_alarms(AlarmNames=["kennel-cats-5xx"])
     others.delete(name)
 
 
