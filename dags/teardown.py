@@ -4,13 +4,13 @@
 Deletes what `deploy` has made, and with `models` and `data` also what `retrain` has made. Started by hand only, and it
 asks for the classifier's name, so that nobody does it by a slip.
 
-**Pause `retrain` and `deploy` first**, and let no run of theirs go on, or they make it all anew.
+**Pause `retrain`, `retrain_on_ec2` and `deploy` first**, and let no run of theirs go on, or they make it all anew.
 
 - `list_resources` lists what will be deleted, in its log and its XCom.
-- `delete_resources` deletes it: scaling, endpoints, endpoint configs and model records, function, alarms; with
-  `models` the registered versions, their group and all that runs made; with `data` the photos and what was made of
-  them, weights and code. An endpoint that is being changed is waited for. The bucket keeps old versions of its
-  objects; they go too, so **nothing of it can be brought back**.
+- `delete_resources` deletes it: EC2 instances that still train, scaling, endpoints, endpoint configs and model records,
+  function, alarms; with `models` the registered versions, their group and all that runs made; with `data` the photos
+  and what was made of them, weights and code. An endpoint that is being changed is waited for. The bucket keeps old
+  versions of its objects; they go too, so **nothing of it can be brought back**.
 - `check_nothing_is_left` lists again, and fails with the name of what is still there.
 
 Every task may be cleared and run again, and so may the whole DAG: what is gone is passed over. The CloudFormation

@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from kennel import instances
 from kennel.names import Names
 from kennel.registry import described
 
@@ -78,6 +79,7 @@ def what_stays(at: Names) -> str:
 
 
 def _kinds(models: bool, data: bool) -> Iterator[Kind]:
+    yield Kind("instance", _instances, _terminate)
     yield Kind("scalable target", _scalable_targets, _deregister)
     yield Kind("endpoint", _endpoints, _delete_endpoint)
     yield Kind("endpoint config", _endpoint_configs, _delete_endpoint_config)
@@ -109,6 +111,16 @@ def _pages(client: Any, operation: str, member: str, **request: Any) -> list[Any
         if error.response["Error"]["Code"] not in MISSING:
             raise
         return []
+
+
+def _instances(account: Account) -> list[str]:
+    ec2, classifier = account.client("ec2"), account.at.classifier
+    left = instances.tagged(ec2, instances.CLASSIFIER_TAG, classifier, instances.NOT_ENDED)
+    return [str(instance["InstanceId"]) for instance in left]
+
+
+def _terminate(account: Account, name: str) -> None:
+    account.client("ec2").terminate_instances(InstanceIds=[name])
 
 
 SCALING = {"ServiceNamespace": "sagemaker", "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}

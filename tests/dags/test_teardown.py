@@ -15,6 +15,7 @@ from kennel.names import Names
 from kennel.operators.functions import DeployFunctionOperator
 from kennel.specs import serving
 from tests.localaws.hosting import Hosting
+from tests.localaws.machines import Machines
 from tests.localaws.test_foundation import foundation
 
 SLOW = "import time\ndef model_fn(place): time.sleep(3)\n"
@@ -310,3 +311,20 @@ class Here:
 
     def __init__(self, account: teardown.Account) -> None:
         self.names, self.client = account.at, account.client
+
+
+def test_an_instance_that_still_trains_goes_and_that_of_another_classifier_stays(
+    local_aws: Any, account: teardown.Account
+) -> None:
+    ec2, machines = local_aws.client("ec2"), Machines(local_aws)
+
+    def launched(classifier: str) -> str:
+        tags = [{"Key": "kennel:classifier", "Value": classifier}]
+        return machines.launch(TagSpecifications=[{"ResourceType": "instance", "Tags": tags}])
+
+    ours, theirs = launched("dogs"), launched("cats")
+    assert teardown.found(account, models=False, data=False) == [f"instance {ours}"]
+    teardown.delete(account, models=False, data=False)
+    teardown.check(account, models=False, data=False)
+    assert [machines.state(one) for one in (ours, theirs)] == ["terminated", "running"]
+    ec2.terminate_instances(InstanceIds=[theirs])
