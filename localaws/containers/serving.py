@@ -41,12 +41,21 @@ NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
 Transform = Callable[[bytearray, str, str], tuple[bytes, str]]
 
 
-class RequestError(Exception):
+class BaseInferenceToolkitError(Exception):
+    """The base of the package's own errors, which scripts derive theirs from to be answered with a status."""
+
+    def __init__(self, status_code: int, message: str, phrase: str) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.message = message
+        self.phrase = phrase
+
+
+class RequestError(BaseInferenceToolkitError):
     """A request that the default functions cannot read or answer."""
 
     def __init__(self, status_code: int, message: str) -> None:
-        super().__init__(message)
-        self.status_code = status_code
+        super().__init__(status_code, message, message)
 
 
 class UnsupportedFormatError(RequestError):
@@ -170,7 +179,7 @@ def provide_toolkit() -> None:
         "content_types": {**types, "UTF8_TYPES": list(TEXT)},
         "decoder": {"decode": decode},
         "encoder": {"encode": encode},
-        "errors": {"UnsupportedFormatError": UnsupportedFormatError},
+        "errors": {one.__name__: one for one in (BaseInferenceToolkitError, UnsupportedFormatError)},
     }
     for name, members in parts.items():
         module = sys.modules[f"{toolkit.__name__}.{name}"] = ModuleType(f"{toolkit.__name__}.{name}")

@@ -203,6 +203,27 @@ def test_transform_fn_stands_for_the_three_and_the_answer_has_its_type(
     assert (answer["ContentType"], answer["Body"].read()) == (accept, b"42")
 
 
+def test_an_error_derived_from_the_packages_own_is_answered_with_its_status(hosting: Hosting) -> None:
+    script = """
+from sagemaker_inference.errors import BaseInferenceToolkitError
+
+class Refusal(BaseInferenceToolkitError):
+    def __init__(self):
+        super().__init__(422, "no dog in it", "no dog")
+
+def model_fn(model_dir):
+    return None
+
+def predict_fn(array, model):
+    raise Refusal
+"""
+    endpoint = hosting.endpoint(hosting.config(hosting.model(script)))
+    with pytest.raises(ClientError) as caught:
+        hosting.runtime.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=b"[3]")
+    assert caught.value.response["OriginalStatusCode"] == 422
+    assert "no dog in it" in caught.value.response["OriginalMessage"]
+
+
 def test_scripts_find_the_package_of_the_images(hosting: Hosting) -> None:
     script = """
 from sagemaker_inference import content_types, decoder, encoder, errors
