@@ -1,6 +1,7 @@
 """Somebody who asks the endpoint all the time."""
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ class Caller:
     def __init__(self, machine: Machine, photo: Path) -> None:
         self.failures: list[str] = []
         self.answers = 0
+        self.labels: set[str] = set()  # what the photo was called
         self._endpoint = machine.aws.names.endpoint
         self._body = photo.read_bytes()
         settings = {"retries": {"max_attempts": 0}, "max_pool_connections": AT_ONCE, "read_timeout": 60}
@@ -42,7 +44,8 @@ class Caller:
             answer = self._client.invoke_endpoint(
                 EndpointName=self._endpoint, ContentType="image/jpeg", Body=self._body
             )
-            answer["Body"].read()
+            said = json.load(answer["Body"])
+            self.labels.add(max(zip(said["scores"][0], said["labels"], strict=True))[1])
             self.answers += 1
         except Exception as error:
             self.failures.append(f"{time.strftime('%H:%M:%S')} {error}")
