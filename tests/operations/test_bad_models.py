@@ -1,4 +1,4 @@
-"""A model that does not load, is slow or is wrong: its deploy fails with the reason, and what served before serves on."""
+"""A model that does not load, is slow or is wrong: its deploy fails with the reason, what served before serves on."""
 
 import datetime
 import io
