@@ -27,6 +27,7 @@ and its update starts `deploy`.
 
 **Cutoff.** The run's logical date, or now for a run without one: a backfill over past weeks trains on what was known
 in each, and `deploy` only ever puts the model with the latest cutoff into service.
+On SQLite pause this DAG while you create a backfill: Airflow's scheduler can trip over one that is half made.
 
 **Failures.** A failed task says the job's own reason; the job's log is in CloudWatch under `/aws/sagemaker/...`. What
 may pass by itself (throttling, no capacity) is retried, a refusal or a failing script is not. The failure topic hears

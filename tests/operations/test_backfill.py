@@ -41,7 +41,11 @@ def backfilled(machine: Machine, **options: Any) -> list[Run]:
     """The six runs of a backfill, ended well, in the order of their weeks."""
     eventually(lambda: machine.api.ready("retrain", "deploy"), what=machine.logs)
     weeks = {"dag_id": "retrain", "from_date": at_three(SUNDAYS[0]), "to_date": at_three(SUNDAYS[-1])}
+    # On SQLite, Airflow 3.3 takes back a backfill whose creation met a locked database, and a scheduler that had begun
+    # one of its runs ends with an error. No run of a paused DAG is begun.
+    machine.api.send("PATCH", "/dags/retrain", {"is_paused": True})
     machine.api.send("POST", "/backfills", {**weeks, "max_active_runs": 2, **options})
+    machine.api.send("PATCH", "/dags/retrain", {"is_paused": False})
     found = machine.api.get("/dags/retrain/dagRuns", run_type="backfill", order_by="logical_date")["dag_runs"]
     assert [run["logical_date"] for run in found] == [at_three(sunday) for sunday in SUNDAYS]
     return [Run(machine, "retrain", run["dag_run_id"]).ended() for run in found]
