@@ -8,8 +8,8 @@ same registry with `compute=ec2`; `kennel models` shows both kinds in one table.
   unless an instance could not shut itself down.
 - `publish_code` and `snapshot` are those of `retrain`. A run is skipped when a model was made **on EC2** of the same
   photos and code.
-- `choose_hyperparameters` takes those that were tuned for the newest model from SageMaker; without one, the defaults of
-  `ml/train.py`. The params overrule them.
+- `choose_hyperparameters` takes those that were tuned for the newest approved model from SageMaker; without one, the
+  defaults of `ml/train.py`. The params overrule them.
 - `check_quota` compares what the instance needs with the account's quota before anything is paid for. Its error names
   the quota, its code, what is needed and what there is; ask for more under Service Quotas, or take another instance
   type. Without room for a Spot instance the run goes on on demand, and its log says so.

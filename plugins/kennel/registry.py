@@ -146,8 +146,9 @@ def champion(client: Any, at: Names) -> Package | None:
 
 
 def tuned(client: Any, at: Names, ranges: Iterable[str]) -> dict[str, str]:
-    """What was tuned, by the names in `ranges`, for the newest model that SageMaker trained; empty without one."""
-    package = newest(found for found in packages(client, at.package_group) if found.metadata["compute"] == "sagemaker")
+    """What was tuned, by the names in `ranges`, for the newest approved model of SageMaker's; empty without one."""
+    approved = packages(client, at.package_group, ModelApprovalStatus="Approved")
+    package = newest(found for found in approved if found.metadata["compute"] == "sagemaker")
     if package is None:
         return {}
     *_, job, _, _ = package.model_data.split("/")  # .../<training job>/output/model.tar.gz

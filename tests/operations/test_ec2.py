@@ -9,6 +9,7 @@ import pytest
 
 from kennel import instances
 from kennel.registry import Package
+from kennel.registry import newest as newest_of
 from kennel.specs.ec2 import RUN_TAG
 from tests.operations.machine import Machine
 from tests.operations.runs import Run, registered
@@ -66,7 +67,10 @@ def test_a_model_from_ec2_stands_beside_the_others_with_what_was_tuned(machine: 
     [package] = [found for found in registered(machine) if found.run == run.xcom("snapshot")["run"]]
     assert (package.metadata["compute"], served.metadata["compute"]) == ("ec2", "sagemaker")
     assert int(package.metadata["billable_seconds"]) > 0
-    *_, job, _, _ = served.model_data.split("/")
+    approved = [found for found in registered(machine) if found.status == "Approved"]
+    newest = newest_of(found for found in approved if found.metadata["compute"] == "sagemaker")
+    assert newest
+    *_, job, _, _ = newest.model_data.split("/")
     tuned = machine.client("sagemaker").describe_training_job(TrainingJobName=job)["HyperParameters"]
     assert run.xcom("choose_hyperparameters") == {name: tuned[name] for name in ("learning_rate", "batch_size")}
     assert instances.tagged(machine.client("ec2"), instances.CLASSIFIER_TAG, "dogs", instances.NOT_ENDED) == []
@@ -108,7 +112,8 @@ def test_calling_off_the_running_task_ends_its_instance(machine: Machine, script
         [first] = living(run)
         call_off(run)
         eventually(lambda: first not in living(run), SECONDS, run.said)
-    mark_failed(run)
+    if call_off is clear:
+        mark_failed(run)
     gone(run)
 
 
