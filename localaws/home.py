@@ -6,12 +6,15 @@ import io
 import os
 import secrets
 import string
+import time
 from pathlib import Path
 
 from localaws.cloud import Credentials
 
 CREDENTIALS = "credentials"
 KEY_ID_ALPHABET = string.ascii_uppercase + "234567"
+# What a killed server had forked ends with it, but a moment later, and until then shares its lock.
+PATIENCE_SECONDS = 5
 SECRET_ALPHABET = string.ascii_letters + string.digits + "+/"
 
 
@@ -29,11 +32,15 @@ def hold(home: Path) -> int:
         lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StartError(f"cannot write in {home} ({error.strerror}); name another directory with --home") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StartError(f"{home} is in use by a running localaws; stop it or name another --home") from error
-    return lock
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise StartError(f"{home} is in use by a running localaws; stop it or name another --home") from error
+            time.sleep(0.1)
 
 
 def root_key(home: Path) -> Credentials:
