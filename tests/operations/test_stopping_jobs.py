@@ -133,6 +133,7 @@ def test_clearing_running_tasks_ends_with_one_live_job_each(machine: Machine, sc
         run.clear()
         eventually(lambda: not any(map(run.live, TASKS)), SECONDS, machine.logs)
     eventually(lambda: one_live_successor(run), 60, machine.logs)
+    run.deferred()
     run.end()
 
 
