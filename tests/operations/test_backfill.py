@@ -14,6 +14,7 @@ from tests.operations.machine import Machine
 from tests.operations.runs import Run, in_service, registered
 from tests.stores import eventually
 
+pytestmark = pytest.mark.timeout(1800)  # whole runs, on a machine that may be busy
 FIRST = datetime.date(2026, 10, 11)
 SUNDAYS = [FIRST + datetime.timedelta(weeks=week) for week in range(6)]
 CONF = {"max_jobs": 2, "max_parallel_jobs": 1}

@@ -10,6 +10,8 @@ from tests.operations.jobs import statuses
 from tests.operations.machine import Machine
 from tests.operations.runs import Run, in_service, registered
 
+pytestmark = pytest.mark.timeout(1800)  # whole runs, on a machine that may be busy
+
 
 @pytest.fixture
 def troubled(machine: Machine, served: Package) -> Iterator[Machine]:

@@ -16,6 +16,7 @@ from tests.operations.runs import RUN_SECONDS, Run, in_service
 from tests.stores import eventually
 
 # What is put at the end of the inference.py that serves, and what the run must say of it.
+pytestmark = pytest.mark.timeout(1800)  # whole runs, on a machine that may be busy
 FAULTS = {
     "raises on load": (
         "def model_fn(model_dir): raise RuntimeError('weights of another network')",

@@ -16,6 +16,7 @@ from tests.operations.machine import Machine
 from tests.operations.runs import Run, in_service
 from tests.stores import eventually
 
+pytestmark = pytest.mark.timeout(1800)  # whole runs, on a machine that may be busy
 CONF = {"force": True, "max_jobs": 3, "max_parallel_jobs": 1}
 
 
