@@ -1,6 +1,7 @@
 """What becomes of a wait in the triggerer when a person clears its task or marks it failed."""
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -31,8 +32,8 @@ class WaitingTrigger(BaseTrigger):
     def called_off(self) -> None:
         """Nobody waits any more."""
 
-    async def _waited(self) -> TriggerEvent:
-        raise NotImplementedError
+    @abstractmethod
+    async def _waited(self) -> TriggerEvent: ...
 
 
 class StoppingTrigger(WaitingTrigger):
@@ -58,5 +59,5 @@ class StoppingTrigger(WaitingTrigger):
         if self._stopping:
             await asyncio.shield(self._stopping)
 
-    async def _stop(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _stop(self) -> None: ...
