@@ -6,6 +6,7 @@ import datetime
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -24,10 +25,11 @@ IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu
 QUICK = "print('loss=0.5;')"
 SLOW = "import time; time.sleep(600)"
 STUBBORN = """
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (time.sleep(3), sys.exit()))
+import pathlib, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("deaf", flush=True)
-time.sleep(600)
+while not pathlib.Path({permission!r}).exists():
+    time.sleep(0.1)
 """
 BROKEN = "raise ValueError('no photos at all')"
 NO_CONTEXT = cast(Context, {})
@@ -196,8 +198,11 @@ def test_a_job_that_somebody_else_stops_fails_the_try_that_made_it(training: Any
         training(name, SLOW).execute_complete(NO_CONTEXT, event_of(deferred.trigger), **(deferred.kwargs or {}))
 
 
-def test_a_job_being_stopped_is_waited_for_and_followed(local_aws: Any, training: Any, name: str) -> None:
-    trigger = cast(JobTrigger, defer(training(name, STUBBORN)).trigger)
+def test_a_job_being_stopped_is_waited_for_and_followed(
+    local_aws: Any, training: Any, name: str, tmp_path: Path
+) -> None:
+    permission = tmp_path / "may-end"
+    trigger = cast(JobTrigger, defer(training(name, STUBBORN.format(permission=str(permission)))).trigger)
     logs = local_aws.client("logs")
     said: list[Any] = []
     deadline = time.monotonic() + 60
@@ -210,6 +215,7 @@ def test_a_job_being_stopped_is_waited_for_and_followed(local_aws: Any, training
     again = training(name, QUICK)
     waiting = defer(again)
     assert waiting.method_name == "execute_after_stop"
+    permission.touch()
     event = event_of(waiting.trigger)
     assert event["status"] == "stopped"
     with pytest.raises(TaskDeferred) as followed:
