@@ -6,8 +6,9 @@ Reads the channel `embeddings` (what embed.py wrote) and writes `head.pth`, `cla
 directory. With the channel `weights`, that of the final training, the model directory also gets `backbone.pth` and
 `code/`, all that serving needs.
 
-The model kept is that of the epoch with the lowest valid_loss. Its line is printed once more at the end, because a
-tuning job takes the last value it reads as the trial's result.
+The model kept is that of the epoch with the lowest valid_loss, its scores divided by the temperature that makes their
+softmax the likeliest on the valid photos. Its line is printed once more at the end, because a tuning job takes the last
+value it reads as the trial's result.
 
 Several processes that torchrun started (`parallel.py`) train one model: `batch_size` is that of a step of all of them
 together, each takes its share of every batch, and their gradients are added up before the step. All draw the same
@@ -37,6 +38,7 @@ EMBEDDINGS = Path(os.environ.get("SM_CHANNEL_EMBEDDINGS", BASE / "input/data/emb
 WEIGHTS = Path(os.environ.get("SM_CHANNEL_WEIGHTS", BASE / "input/data/weights"))
 MODEL = Path(os.environ.get("SM_MODEL_DIR", BASE / "model"))
 
+CURVES = ("train_loss", "valid_loss", "valid_accuracy")  # of an epoch, kept in model.json
 SERVING_CODE = ("inference.py", "backbones.py", "efficientnet_lite.py", "photos.py", "requirements.txt")
 
 
@@ -121,6 +123,10 @@ class Epoch:
     weight: Tensor
     bias: Tensor
 
+    def scores(self, features: Tensor) -> Tensor:
+        """(n, d) on the CPU to (n, classes)."""
+        return linear(features, self.weight, self.bias)
+
     def __str__(self) -> str:
         return (
             f"epoch={self.number} train_loss={self.train_loss:.4f} "
@@ -177,6 +183,17 @@ def fit(train: Split, valid: Split, classes: int, options: Hyperparameters, grou
         yield Epoch(number, total / len(inputs), valid_loss, accuracy, folded.cpu(), shifted.cpu())
 
 
+def temperature(scores: Tensor, labels: Tensor) -> float:
+    """What to divide scores (n, classes) by for the softmax to tell how often it is right: the likeliest of 0.25 to 4.
+
+    Temperature scaling (Guo et al. 2017, arXiv:1706.04599). Photos that are all right would have it fall to nothing,
+    hence the bounds.
+    """
+    candidates = 2 ** torch.linspace(-2, 2, 161)
+    losses = torch.stack([cross_entropy(scores / candidate, labels) for candidate in candidates])
+    return float(candidates[losses.argmin()])
+
+
 def announced(epochs: Iterator[Epoch], group: Group) -> Iterator[Epoch]:
     """The same epochs, each printed once as it ends. Raises JobError when the training diverged."""
     for epoch in epochs:
@@ -187,10 +204,10 @@ def announced(epochs: Iterator[Epoch], group: Group) -> Iterator[Epoch]:
         yield epoch
 
 
-def save(best: Epoch, classes: list[str], options: Hyperparameters) -> None:
-    """Writes the model directory. Raises JobError."""
+def save(epochs: list[Epoch], best: Epoch, divisor: float, classes: list[str], options: Hyperparameters) -> None:
+    """Writes the model directory: the best epoch's head, its scores divided by the divisor. Raises JobError."""
     MODEL.mkdir(parents=True, exist_ok=True)
-    torch.save({"weight": best.weight, "bias": best.bias}, MODEL / "head.pth")
+    torch.save({"weight": best.weight / divisor, "bias": best.bias / divisor}, MODEL / "head.pth")
     (MODEL / "classes.json").write_text(json.dumps(classes))
     summary = {
         "backbone": options.backbone,
@@ -198,6 +215,8 @@ def save(best: Epoch, classes: list[str], options: Hyperparameters) -> None:
         "epoch": best.number,
         "valid_loss": best.valid_loss,
         "valid_accuracy": best.valid_accuracy,
+        "temperature": divisor,
+        "history": [{name: getattr(epoch, name) for name in CURVES} for epoch in epochs],
     }
     (MODEL / "model.json").write_text(json.dumps(summary))
     if WEIGHTS.is_dir():
@@ -217,10 +236,11 @@ def main(argv: list[str]) -> None:
         features = BACKBONES[options.backbone].features
         train, valid = (read_split(name, features, group.device) for name in ("train", "valid"))
         classes: list[str] = json.loads((EMBEDDINGS / "classes.json").read_text())
-        epochs = announced(fit(train, valid, len(classes), options, group), group)
+        epochs = list(announced(fit(train, valid, len(classes), options, group), group))
         best = min(epochs, key=lambda epoch: epoch.valid_loss)
         if group.first:
-            save(best, classes, options)
+            divisor = temperature(best.scores(valid.features.cpu()), valid.labels.cpu())
+            save(epochs, best, divisor, classes, options)
             print(f"kept the model of epoch {best.number}:\n{best}", flush=True)
 
 

@@ -55,13 +55,44 @@ def test_the_last_line_is_that_of_the_model_kept(model: Path, capsys: pytest.Cap
     assert (summary["epoch"], f"{summary['valid_loss']:.4f}") == (int(best[0]), best[2])
 
 
-def test_the_saved_head_scores_raw_features(model: Path) -> None:
-    run("--epochs", "4")
+def scores_of(model: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """The saved head's scores of the valid photos, and their labels."""
     head = torch.load(model / "head.pth", weights_only=True)
     with np.load(train.EMBEDDINGS / "valid.npz") as valid:
-        scores = torch.from_numpy(valid["features"][:, 0]) @ head["weight"].T + head["bias"]
-        loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(valid["labels"])).item()
-    assert json.loads((model / "model.json").read_text())["valid_loss"] == pytest.approx(loss, rel=1e-4)
+        features, labels = torch.from_numpy(valid["features"][:, 0]), torch.from_numpy(valid["labels"])
+    return features @ head["weight"].T + head["bias"], labels
+
+
+def test_the_saved_head_scores_raw_features_at_the_temperature(model: Path) -> None:
+    run("--epochs", "4")
+    scores, labels = scores_of(model)
+    summary = json.loads((model / "model.json").read_text())
+    loss = torch.nn.functional.cross_entropy(scores * summary["temperature"], labels).item()
+    assert summary["valid_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_the_temperature_makes_the_valid_photos_likelier(model: Path) -> None:
+    run("--epochs", "25", "--learning_rate", "0.05", "--dropout", "0")
+    scores, labels = scores_of(model)
+    summary = json.loads((model / "model.json").read_text())
+    assert summary["temperature"] > 1, "the head is not too sure of itself: the test shows nothing"
+    assert torch.nn.functional.cross_entropy(scores, labels).item() < summary["valid_loss"]
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
+def test_the_temperature_is_that_at_which_scores_tell_their_chances(true: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(20_000, 4, generator=generator) * 2
+    labels = torch.multinomial((scores / true).softmax(1), 1, generator=generator)[:, 0]
+    assert train.temperature(scores, labels) == pytest.approx(true, rel=0.06)
+
+
+def test_the_learning_curves_are_kept(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--epochs", "3")
+    printed = [tuple(map(float, line[1:])) for line in LINE.findall(capsys.readouterr().out)[:-1]]
+    history = json.loads((model / "model.json").read_text())["history"]
+    kept = [tuple(round(epoch[name], 4) for name in train.CURVES) for epoch in history]
+    assert kept == printed
 
 
 def test_a_trial_stores_its_head_only(model: Path) -> None:
