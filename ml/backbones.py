@@ -32,20 +32,54 @@ def _resnet50() -> nn.Module:
 
 @dataclass(frozen=True)
 class Spec:
-    """One backbone: how to build it, and what its weights were trained to see (means and deviations of 0..255)."""
+    """One backbone: how to build it, and what its weights were trained to see (means and deviations of 0..255).
+
+    `stages` has, from the photo to the features, how the name of each stage's first parameter begins.
+    """
 
     build: Callable[[], nn.Module]
     classifier: str
     features: int
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
+    stages: tuple[str, ...]
     side: int = 224
 
 
 BACKBONES = {
-    "resnet50": Spec(_resnet50, "fc.", 2048, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
-    "efficientnet_lite0": Spec(EfficientNetLite0, "_fc.", 1280, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+    "resnet50": Spec(
+        _resnet50,
+        "fc.",
+        2048,
+        (123.675, 116.28, 103.53),
+        (58.395, 57.12, 57.375),
+        ("conv1.", "layer1.", "layer2.", "layer3.", "layer4."),
+    ),
+    "efficientnet_lite0": Spec(
+        EfficientNetLite0,
+        "_fc.",
+        1280,
+        (127.0, 127.0, 127.0),
+        (128.0, 128.0, 128.0),
+        ("_conv_stem.", "_blocks.1.", "_blocks.3.", "_blocks.5.", "_blocks.11."),  # where the picture halves
+    ),
 }
+
+
+class Pixels(nn.Module):
+    """Makes of uint8 crops (n, side, side, 3) what a network was trained to see, on whatever device it is."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, spec: Spec):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(spec.deviation).view(3, 1, 1), persistent=False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """To float32 (n, 3, side, side) whose strides are channels-last."""
+        return (crops.permute(0, 3, 1, 2) - self.mean) / self.deviation
 
 
 class Backbone:
@@ -57,8 +91,7 @@ class Backbone:
         self._network: nn.Module = convert_conv2d_weight_memory_format(
             network.to(device, dtype).eval(), torch.channels_last
         )
-        self._mean = torch.tensor(spec.mean, device=device).view(3, 1, 1)
-        self._deviation = torch.tensor(spec.deviation, device=device).view(3, 1, 1)
+        self._pixels = Pixels(spec).to(device)
         self._device, self._dtype = device, dtype
 
     @torch.inference_mode()
@@ -66,14 +99,13 @@ class Backbone:
         """n crops of (side, side, 3) to float32 (n, features), on the CPU; n may be 0."""
         if not crops:
             return torch.empty(0, self.width)
-        pixels = torch.from_numpy(np.stack(crops)).to(self._device).permute(0, 3, 1, 2)  # strides are channels-last
-        x = ((pixels - self._mean) / self._deviation).to(self._dtype)
-        features: Tensor = self._network(x)
+        pixels: Tensor = self._pixels(torch.from_numpy(np.stack(crops)).to(self._device))
+        features: Tensor = self._network(pixels.to(self._dtype))
         return features.float().cpu()
 
 
-def load(name: str, weights: Path) -> Backbone:
-    """The backbone `name` with the ImageNet state_dict in the file `weights`. Raises WeightsError."""
+def read_network(name: str, weights: Path) -> nn.Module:
+    """The network of the backbone `name` with the state_dict in the file `weights`. Raises WeightsError."""
     spec = BACKBONES[name]
     network = spec.build()
     try:
@@ -84,8 +116,14 @@ def load(name: str, weights: Path) -> Backbone:
     except (OSError, RuntimeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
         why = " ".join(str(error).split())[:200] or "it is empty"
         raise WeightsError(f"{weights} is not a state_dict of {name}: {why}") from error
+    return network
+
+
+def load(name: str, weights: Path) -> Backbone:
+    """The backbone `name` with the state_dict in the file `weights`, to compute features. Raises WeightsError."""
+    network = read_network(name, weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Backbone(spec, network, device, _dtype(device))
+    return Backbone(BACKBONES[name], network, device, _dtype(device))
 
 
 def _dtype(device: torch.device) -> torch.dtype:

@@ -4,11 +4,13 @@ A SageMaker training job in script mode: `train.py --backbone resnet50 --learnin
 
 Reads the channel `embeddings` (what embed.py wrote) and writes `head.pth`, `classes.json` and `model.json` to the model
 directory. With the channel `weights`, that of the final training, the model directory also gets `backbone.pth` and
-`code/`, all that serving needs.
+`code/`, all that serving needs. With `finetune_epochs` above 0 and the photos in the channels `train` and `valid`, the
+training goes on from the head and trains the backbone too (`finetune.py`); `backbone.pth` is then what that made.
 
 The model kept is that of the epoch with the lowest valid_loss, its scores divided by the temperature that makes their
-softmax the likeliest on the valid photos. Its line is printed once more at the end, because a tuning job takes the last
-value it reads as the trial's result.
+softmax the likeliest on the valid photos; of the best linear head and the best fine-tuned model it is the one with the
+lower valid_loss then. Its line is printed once more at the end, because a tuning job takes the last value it reads as
+the trial's result.
 
 Several processes that torchrun started (`parallel.py`) train one model: `batch_size` is that of a step of all of them
 together, each takes its share of every batch, and their gradients are added up before the step. All draw the same
@@ -20,9 +22,10 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,8 +33,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, dropout, linear
 from torch.optim.adamw import adamw
 
-from backbones import BACKBONES
+from backbones import BACKBONES, WeightsError, read_network
 from job import BASE, FAILURE, JobError, parse, run
+from outcome import Figures, Model, calibrated_loss, temperature
 from parallel import Group, joined
 
 EMBEDDINGS = Path(os.environ.get("SM_CHANNEL_EMBEDDINGS", BASE / "input/data/embeddings"))
@@ -53,16 +57,21 @@ class Hyperparameters:
     weight_decay: float = 0.01
     dropout: float = 0.3
     seed: int = 0
+    finetune_epochs: int = 0
+    finetune_learning_rate: float = 0.0001
 
     def problems(self) -> Iterator[str]:
         """What is out of range."""
         if self.backbone not in BACKBONES:
             yield f"--backbone must be one of {', '.join(BACKBONES)}, not {self.backbone!r}"
-        if not 0 < self.learning_rate <= 1:
-            yield f"--learning_rate must be above 0 and at most 1, not {self.learning_rate}"
+        for name in ("learning_rate", "finetune_learning_rate"):
+            if not 0 < getattr(self, name) <= 1:
+                yield f"--{name} must be above 0 and at most 1, not {getattr(self, name)}"
         for name in ("batch_size", "epochs"):
             if getattr(self, name) < 1:
                 yield f"--{name} must be 1 or more, not {getattr(self, name)}"
+        if self.finetune_epochs < 0:
+            yield f"--finetune_epochs must be 0 or more, not {self.finetune_epochs}"
         if not 0 <= self.weight_decay <= 1:
             yield f"--weight_decay must be from 0 to 1, not {self.weight_decay}"
         if not 0 <= self.dropout < 1:
@@ -113,25 +122,15 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Epoch:
+class Epoch(Figures):
     """What one epoch reached, and the head it left: weight (classes, d) and bias (classes,)."""
 
-    number: int
-    train_loss: float
-    valid_loss: float
-    valid_accuracy: float
     weight: Tensor
     bias: Tensor
 
     def scores(self, features: Tensor) -> Tensor:
         """(n, d) on the CPU to (n, classes)."""
         return linear(features, self.weight, self.bias)
-
-    def __str__(self) -> str:
-        return (
-            f"epoch={self.number} train_loss={self.train_loss:.4f} "
-            f"valid_loss={self.valid_loss:.4f} valid_accuracy={self.valid_accuracy:.4f}"
-        )
 
 
 def read_split(name: str, features: int, device: torch.device) -> Split:
@@ -183,47 +182,84 @@ def fit(train: Split, valid: Split, classes: int, options: Hyperparameters, grou
         yield Epoch(number, total / len(inputs), valid_loss, accuracy, folded.cpu(), shifted.cpu())
 
 
-def temperature(scores: Tensor, labels: Tensor) -> float:
-    """What to divide scores (n, classes) by for the softmax to tell how often it is right: the likeliest of 0.25 to 4.
-
-    Temperature scaling (Guo et al. 2017, arXiv:1706.04599). Photos that are all right would have it fall to nothing,
-    hence the bounds.
-    """
-    candidates = 2 ** torch.linspace(-2, 2, 161)
-    losses = torch.stack([cross_entropy(scores / candidate, labels) for candidate in candidates])
-    return float(candidates[losses.argmin()])
+F = TypeVar("F", bound=Figures)
 
 
-def announced(epochs: Iterator[Epoch], group: Group) -> Iterator[Epoch]:
-    """The same epochs, each printed once as it ends. Raises JobError when the training diverged."""
+def announced(epochs: Iterator[F], group: Group, rate: str = "--learning_rate") -> Iterator[F]:
+    """The same epochs, each printed once as it ends. Raises JobError when the training diverged by its rate."""
     for epoch in epochs:
         if not math.isfinite(epoch.valid_loss):
-            raise JobError(f"valid_loss is {epoch.valid_loss} in epoch {epoch.number}: lower --learning_rate")
+            raise JobError(f"valid_loss is {epoch.valid_loss} in epoch {epoch.number}: lower {rate}")
         if group.first:
             print(epoch, flush=True)
         yield epoch
 
 
-def save(epochs: list[Epoch], best: Epoch, divisor: float, classes: list[str], options: Hyperparameters) -> None:
-    """Writes the model directory: the best epoch's head, its scores divided by the divisor. Raises JobError."""
+def finetuned(head: Model, options: Hyperparameters, group: Group) -> tuple[list[Figures], Model]:
+    """Trains the backbone too, on from a head: the epochs of that, and the better of the two models. Raises JobError.
+
+    The better one has the lower valid_loss at its temperature, as it would be saved: labels that were smoothed make a
+    model less sure of itself, whatever it knows.
+    """
+    # These import torch's compiler, which takes longer than a trial.
+    from crops import embedded_photos
+    from finetune import Finetuning, Settings
+
+    settings = Settings(
+        options.backbone,
+        options.finetune_epochs,
+        options.finetune_learning_rate,
+        options.batch_size,
+        options.weight_decay,
+        options.dropout,
+        options.seed,
+        number=options.epochs,
+    )
+    train, valid = (embedded_photos(EMBEDDINGS, split) for split in ("train", "valid"))
+    try:
+        network = read_network(options.backbone, weights_file(options))
+    except WeightsError as error:
+        raise JobError(str(error)) from error
+    training = Finetuning(settings, network, (head.weight, head.bias), train, valid, group.device)
+    print(f"fine-tunes for up to {options.finetune_epochs} epochs on {group.device}", flush=True)
+    for _ in announced(training.epochs(), group, "--finetune_learning_rate"):
+        pass
+    labels = torch.tensor(valid.labels)
+    models = {"the fine-tuned model": training.best or head, "the linear head": head}
+    losses = {name: calibrated_loss(model.scores, labels) for name, model in models.items()}
+    told, better = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()), min(losses, key=losses.__getitem__)
+    print(f"valid_loss at the best temperature: {told}; kept {better}", flush=True)
+    return [*training.history], models[better]
+
+
+def weights_file(options: Hyperparameters) -> Path:
+    """The backbone's state_dict in the weights channel. Raises JobError."""
+    weights = WEIGHTS / f"{options.backbone}.pth"
+    if not weights.is_file():
+        raise JobError(f"{weights} is missing: the weights channel must hold the backbone's state_dict")
+    return weights
+
+
+def save(epochs: Sequence[Figures], kept: Model, divisor: float, classes: list[str], options: Hyperparameters) -> None:
+    """Writes the model directory: the model kept, its scores divided by the divisor. Raises JobError."""
     MODEL.mkdir(parents=True, exist_ok=True)
-    torch.save({"weight": best.weight / divisor, "bias": best.bias / divisor}, MODEL / "head.pth")
+    torch.save({"weight": kept.weight / divisor, "bias": kept.bias / divisor}, MODEL / "head.pth")
     (MODEL / "classes.json").write_text(json.dumps(classes))
     summary = {
         "backbone": options.backbone,
         "hyperparameters": asdict(options),
-        "epoch": best.number,
-        "valid_loss": best.valid_loss,
-        "valid_accuracy": best.valid_accuracy,
+        "epoch": kept.epoch.number,
+        "valid_loss": kept.epoch.valid_loss,
+        "valid_accuracy": kept.epoch.valid_accuracy,
         "temperature": divisor,
         "history": [{name: getattr(epoch, name) for name in CURVES} for epoch in epochs],
     }
     (MODEL / "model.json").write_text(json.dumps(summary))
     if WEIGHTS.is_dir():
-        weights = WEIGHTS / f"{options.backbone}.pth"
-        if not weights.is_file():
-            raise JobError(f"{weights} is missing: the weights channel must hold the backbone's state_dict")
-        shutil.copyfile(weights, MODEL / "backbone.pth")
+        if kept.backbone:
+            torch.save(kept.backbone, MODEL / "backbone.pth")
+        else:
+            shutil.copyfile(weights_file(options), MODEL / "backbone.pth")
         (MODEL / "code").mkdir(exist_ok=True)
         for name in SERVING_CODE:
             shutil.copyfile(Path(__file__).with_name(name), MODEL / "code" / name)
@@ -233,15 +269,24 @@ def main(argv: list[str]) -> None:
     """Trains, and saves the best epoch's model."""
     with joined() as group:
         options = parse(Hyperparameters, argv)
+        if options.finetune_epochs and group.size > 1:
+            raise JobError(
+                f"fine-tuning takes one process, this is one of {group.size}: train on one instance, or with "
+                "--finetune_epochs 0"
+            )
         features = BACKBONES[options.backbone].features
         train, valid = (read_split(name, features, group.device) for name in ("train", "valid"))
         classes: list[str] = json.loads((EMBEDDINGS / "classes.json").read_text())
         epochs = list(announced(fit(train, valid, len(classes), options, group), group))
         best = min(epochs, key=lambda epoch: epoch.valid_loss)
         if group.first:
-            divisor = temperature(best.scores(valid.features.cpu()), valid.labels.cpu())
-            save(epochs, best, divisor, classes, options)
-            print(f"kept the model of epoch {best.number}:\n{best}", flush=True)
+            kept = Model(best, best.weight, best.bias, best.scores(valid.features.cpu()))
+            more: list[Figures] = []
+            if options.finetune_epochs:
+                more, kept = finetuned(kept, options, group)
+            divisor = temperature(kept.scores, valid.labels.cpu())
+            save([*epochs, *more], kept, divisor, classes, options)
+            print(f"kept the model of epoch {kept.epoch.number}:\n{kept.epoch}", flush=True)
 
 
 if __name__ == "__main__":
