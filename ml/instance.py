@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,25 @@ def fetch(s3: Any, work: Work) -> None:
     for name, prefix in work.channels.items():
         channel = BASE / "input/data" / name
         channel.mkdir(parents=True, exist_ok=True)
+        if prefix.endswith(".manifest"):
+            fetch_listed(s3, work.bucket, prefix, channel)
+            continue
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=work.bucket, Prefix=prefix):
             for item in page.get("Contents", ()):
                 s3.download_file(work.bucket, item["Key"], str(channel / Path(item["Key"]).name))
+
+
+def fetch_listed(s3: Any, bucket: str, manifest: str, channel: Path) -> None:
+    """Put the objects in place that a manifest lists (SageMaker's ManifestFile), each by its name below the prefix."""
+    root, *listed = json.loads(s3.get_object(Bucket=bucket, Key=manifest)["Body"].read())
+    prefix = root["prefix"].removeprefix(f"s3://{bucket}/")
+
+    def download(name: str) -> None:
+        (channel / name).parent.mkdir(parents=True, exist_ok=True)
+        (channel / name).write_bytes(s3.get_object(Bucket=bucket, Key=prefix + name)["Body"].read())
+
+    with ThreadPoolExecutor(10) as pool:  # as many as boto3 keeps connections
+        list(pool.map(download, listed))
 
 
 def train(work: Work) -> None:

@@ -5,6 +5,7 @@ that names the file and the key.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,7 +101,15 @@ class Train(Instance):
     instance_count: Count
     epochs: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    finetune_epochs: Annotated[int, Field(ge=0)]
+    finetune_learning_rate: Annotated[float, Field(gt=0, le=1)]
     seed: int
+
+    @model_validator(mode="after")
+    def _one_instance_fine_tunes(self) -> "Train":
+        if self.finetune_epochs and self.instance_count > 1:
+            raise ValueError("finetune_epochs takes one instance: set instance_count = 1, or finetune_epochs = 0")
+        return self
 
 
 class Ec2(Section):
@@ -217,6 +226,17 @@ class Classifier(Section):
         for image in (self.images.training, self.images.inference):
             if f".{self.region}." not in image:
                 raise ValueError(f"{image} is not of region {self.region}, from which the jobs pull: change [images]")
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_have_their_image(self) -> "Classifier":
+        for section in ("embed", "train", "evaluate"):
+            instance_type = getattr(self, section).instance_type
+            if re.match(r"ml\.[gp]\d", instance_type) and "-cpu-" in self.images.training:
+                raise ValueError(
+                    f"{section}.instance_type {instance_type} has a GPU that {self.images.training} cannot use: "
+                    "write -gpu- for -cpu- in images.training"
+                )
         return self
 
 

@@ -1,6 +1,7 @@
 """Request bodies of CreateProcessingJob, CreateHyperParameterTuningJob and CreateTrainingJob."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ Body = dict[str, Any]
 
 INPUT = "/opt/ml/processing/input"
 SPLITS = ("train", "valid", "test")
+TRAINED_ON = ("train", "valid")  # what fine-tuning reads photos of
 # What train.py prints once an epoch; the tuner reads its objective with these.
 METRICS = ("train_loss", "valid_loss", "valid_accuracy")
 
@@ -130,7 +132,7 @@ def training_job(classifier: Classifier, data: Data, best: dict[str, str], insta
     )
     tuned = {name: value for name, value in best.items() if not name.startswith("_")}
     torchrun = {"sagemaker_torch_distributed_enabled": "true", "sagemaker_instance_type": instance_type}
-    return {
+    job = {
         **body,
         "TrainingJobName": names.fit(f"{data.run}-train"),
         "ResourceConfig": {**body["ResourceConfig"], "InstanceCount": count},
@@ -138,6 +140,29 @@ def training_job(classifier: Classifier, data: Data, best: dict[str, str], insta
         "StoppingCondition": {"MaxRuntimeInSeconds": classifier.train.max_runtime_minutes * 60},
         "Tags": tags(classifier),
     }
+    return _finetuning(classifier, data, job) if classifier.train.finetune_epochs else job
+
+
+def _finetuning(classifier: Classifier, data: Data, job: Body) -> Body:
+    """The final training that trains the backbone too: with the photos, and checkpoints that a next attempt goes on from.
+
+    Their prefix has a digest of what the model is made of: a checkpoint of something else is not found.
+    """
+    at, train = Names.of(classifier), classifier.train
+    photos = [
+        _channel(split, at.uri(f"{at.snapshot(data.version)}{split}.manifest"), "ManifestFile") for split in TRAINED_ON
+    ]
+    made_of = {
+        "InputDataConfig": [*job["InputDataConfig"], *photos],
+        "HyperParameters": {
+            **job["HyperParameters"],
+            "finetune_epochs": str(train.finetune_epochs),
+            "finetune_learning_rate": str(train.finetune_learning_rate),
+        },
+    }
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
+    checkpoints = at.uri(f"{at.run_key(data.run, 'checkpoints')}{digest}/")
+    return {**job, **made_of, "CheckpointConfig": {"S3Uri": checkpoints, "LocalPath": "/opt/ml/checkpoints"}}
 
 
 def _training(classifier: Classifier, data: Data, instance_type: str, part: str, channels: list[Body]) -> Body:
@@ -173,8 +198,8 @@ def _embeddings(classifier: Classifier, data: Data) -> str:
     return at.uri(at.embeddings(data.version, classifier.embed.backbone, _recipe(classifier, data)))
 
 
-def _channel(name: str, uri: str) -> Body:
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+def _channel(name: str, uri: str, data_type: str = "S3Prefix") -> Body:
+    source = {"S3DataType": data_type, "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
