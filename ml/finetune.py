@@ -14,7 +14,6 @@ on from its checkpoint, written once an epoch, to the model of one that was not.
 import hashlib
 import json
 import math
-import os
 import pickle
 import time
 from collections.abc import Iterator
@@ -143,7 +142,6 @@ class Finetuning:
         groups = [{"params": stage, "rate": rate} for stage, rate in zip(self.stages, rates, strict=True)]
         self.optimizer = AdamW(groups, weight_decay=settings.weight_decay, fused=True)
         torch.backends.cudnn.benchmark = True
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
 
     def epochs(self) -> Iterator[Figures]:
         """Goes on from the checkpoint if there is one, to the last epoch or the patience's end. Raises JobError."""

@@ -144,7 +144,7 @@ def training_job(classifier: Classifier, data: Data, best: dict[str, str], insta
 
 
 def _finetuning(classifier: Classifier, data: Data, job: Body) -> Body:
-    """The final training that trains the backbone too: with the photos, and checkpoints that a next attempt goes on from.
+    """The final training that trains the backbone too: with the photos, and checkpoints that a next attempt takes up.
 
     Their prefix has a digest of what the model is made of: a checkpoint of something else is not found.
     """

@@ -6,6 +6,7 @@ from kennel import config
 from kennel.config import ConfigError, load
 
 ACCOUNT = {"KENNEL_ACCOUNT_ID": "123456789012"}
+GPU = "pytorch-training:2.6.0-cpu-py312 cannot use: write -gpu- for -cpu- in images.training"
 
 
 @pytest.fixture
@@ -69,6 +70,8 @@ def test_an_unknown_classifier_lists_those_there_are() -> None:
         ("min = 0.0001, max = 0.01", "min = 0.01, max = 0.01", "min < max"),
         ("provisioned_concurrency = 1", "provisioned_concurrency = 9", "above reserved_concurrency"),
         ('strategy = "Bayesian"', 'strategy = "Grid"', "Grid takes ranges of values only"),
+        ('instance_type = "ml.m5.xlarge"\ninstance_count', 'instance_type = "ml.g5.xlarge"\ninstance_count', GPU),
+        ("finetune_epochs = 0", "finetune_epochs = -1", "train.finetune_epochs"),
         ("[images]", "[images", "dogs.toml"),
     ],
 )
@@ -83,3 +86,16 @@ def test_a_wrong_value_fails_in_one_line_that_names_file_and_key(
     assert "dogs.toml" in str(failure.value)
     assert message in str(failure.value)
     assert "\n" not in str(failure.value).strip()
+
+
+def test_a_gpu_with_its_image_may_fine_tune_on_one_instance(write_toml: Path) -> None:
+    text = write_toml.read_text().replace("training:2.6.0-cpu-", "training:2.6.0-gpu-")
+    text = text.replace("finetune_epochs = 0", "finetune_epochs = 10")
+    text = text.replace(
+        'instance_type = "ml.m5.xlarge"\ninstance_count', 'instance_type = "ml.g5.xlarge"\ninstance_count'
+    )
+    write_toml.write_text(text)
+    assert load("dogs", ACCOUNT).train.finetune_epochs == 10
+    write_toml.write_text(text.replace("instance_count = 1", "instance_count = 2"))
+    with pytest.raises(ConfigError, match=r"train: .*set instance_count = 1, or finetune_epochs = 0"):
+        load("dogs", ACCOUNT)

@@ -84,7 +84,9 @@ def test_the_name_follows_what_is_trained(dogs: Classifier) -> None:
     assert training(dogs).model == f"runs/dogs/{DATA.run}/training/{names[0]}/output/model.tar.gz"
 
 
-def test_the_work_is_that_of_the_training_job(dogs: Classifier) -> None:
+@pytest.mark.parametrize("epochs", [0, 5])
+def test_the_work_is_that_of_the_training_job(dogs: Classifier, epochs: int) -> None:
+    dogs = dogs.model_copy(update={"train": dogs.train.model_copy(update={"finetune_epochs": epochs})})
     body = training(dogs).command(INSTANCE)
     job = jobs.training_job(dogs, DATA, {"learning_rate": "0.01", "batch_size": "32"}, "ml.m5.xlarge")
     commands = body["Parameters"]["commands"]

@@ -86,3 +86,46 @@ def test_several_instances_train_one_model_by_torchrun(dogs: Classifier) -> None
 def test_a_trial_has_no_weights(dogs: Classifier) -> None:
     channels = tuning(dogs)["TrainingJobDefinition"]["InputDataConfig"]
     assert [channel["ChannelName"] for channel in channels] == ["embeddings"]
+
+
+def fine_tuned(dogs: Classifier, **changed: object) -> Classifier:
+    train = dogs.train.model_copy(update={"finetune_epochs": 10, **changed})
+    return dogs.model_copy(update={"train": train})
+
+
+def test_fine_tuning_gets_the_photos_and_a_place_for_checkpoints(dogs: Classifier) -> None:
+    body = jobs.training_job(fine_tuned(dogs), DATA, {"batch_size": "32"}, "ml.g5.xlarge")
+    assert validate("sagemaker", "CreateTrainingJob", body) == []
+    sources = {
+        channel["ChannelName"]: channel["DataSource"]["S3DataSource"]
+        for channel in body["InputDataConfig"]
+        if channel["ChannelName"] in ("train", "valid")
+    }
+    for split, source in sources.items():
+        assert source["S3DataType"] == "ManifestFile"
+        assert source["S3Uri"].endswith(f"/snapshots/dogs/{DATA.version}/{split}.manifest")
+    assert len(sources) == 2
+    assert body["HyperParameters"]["finetune_epochs"] == "10"
+    assert body["HyperParameters"]["batch_size"] == "32"
+    assert body["CheckpointConfig"]["LocalPath"] == "/opt/ml/checkpoints"
+    assert f"/runs/dogs/{DATA.run}/checkpoints/" in body["CheckpointConfig"]["S3Uri"]
+
+
+def test_a_checkpoint_of_other_hyperparameters_is_not_found(dogs: Classifier) -> None:
+    jobs_made = [
+        jobs.training_job(fine_tuned(dogs), DATA, {"batch_size": "32"}, "ml.g5.xlarge"),
+        jobs.training_job(fine_tuned(dogs), DATA, {"batch_size": "32"}, "ml.g5.2xlarge"),
+        jobs.training_job(fine_tuned(dogs), DATA, {"batch_size": "64"}, "ml.g5.xlarge"),
+        jobs.training_job(fine_tuned(dogs, finetune_epochs=12), DATA, {"batch_size": "32"}, "ml.g5.xlarge"),
+    ]
+    places = [job["CheckpointConfig"]["S3Uri"] for job in jobs_made]
+    assert places[0] == places[1]
+    assert len(set(places)) == 3
+
+
+def test_neither_trials_nor_a_training_that_does_not_fine_tune_get_photos(dogs: Classifier) -> None:
+    trial, plain = tuning(fine_tuned(dogs))["TrainingJobDefinition"], jobs.training_job(dogs, DATA, {}, "ml.m5.xlarge")
+    for body in (trial, plain):
+        assert not {"train", "valid"} & {channel["ChannelName"] for channel in body["InputDataConfig"]}
+        assert "CheckpointConfig" not in body
+        assert not any("finetune" in name for name in body.get("HyperParameters", body.get("StaticHyperParameters")))
