@@ -12,7 +12,8 @@ and its update starts `deploy`.
   Unreadable photos are listed in its log.
 - `tune`, a tuning job, trains a head on the vectors once per trial. No best trial: see whether a trial's log shows the
   objective.
-- `train`, a training job, uses the best hyperparameters; its artifact serves by itself.
+- `train`, a training job, uses the best hyperparameters; its artifact serves by itself. With `train.finetune_epochs` it
+  trains the backbone too, and the next attempt goes on from the last one's checkpoint.
 - `evaluate`, a processing job, sends every test photo through the artifact's own `inference.py`, and through that of
   the champion: the model in service when the run began, else the newest approved one.
 - `judge` **holds** a model below `evaluate.minimum_top1`, one that loses to the champion on the same photos by more

@@ -81,6 +81,7 @@ def read_ahead(
         num_workers=len(os.sched_getaffinity(0)),
         collate_fn=_batch,
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # else it takes a number, whenever it starts, from the one that dropout draws from
     )
     for crops, labels in loader:
         yield crops.to(device, non_blocking=True), labels.to(device, non_blocking=True)

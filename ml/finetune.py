@@ -196,7 +196,7 @@ class Finetuning:
             self.best = Model(figures, state["head.weight"], state["head.bias"], scores, backbone)
         return figures
 
-    @torch.inference_mode()
+    @torch.no_grad()  # inference_mode would reach those of the next epoch's batches that arrive meanwhile
     def _scores(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
         """The averaged model's scores (n, classes) of the valid photos, which come next; on the CPU."""
         count = math.ceil(len(self._labels) / self.settings.batch_size)

@@ -1,6 +1,7 @@
 """Training on instances that really run, with the rights of the foundation's roles: one instance, and its end."""
 
 import asyncio
+import dataclasses
 import json
 import shutil
 import uuid
@@ -156,6 +157,30 @@ def test_a_training_stores_its_model_tells_its_log_and_ends_its_instance(
     assert {"head.pth", "classes.json", "model.json", "backbone.pth", "code/inference.py"} <= made
     summary = json.loads((tmp_path / "model" / "model.json").read_text())
     assert (summary["hyperparameters"]["batch_size"], summary["valid_accuracy"]) == (8, 1.0)
+
+
+def test_the_photos_that_a_manifest_lists_arrive_where_a_training_job_has_them(
+    local_aws: Any, pugs: Classifier, train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at, s3 = Names.of(pugs), local_aws.client("s3")
+    listed = [f"dt=2026-11-22/train/001.Pug/{number}.jpg" for number in range(25)]
+    for name in [*listed, "dt=2026-11-22/train/001.Pug/left out.jpg"]:
+        s3.put_object(Bucket=at.bucket, Key=at.datasets + name, Body=b"photo")
+    manifest = f"{at.snapshot('0123456789ab')}train.manifest"
+    s3.put_object(Bucket=at.bucket, Key=manifest, Body=json.dumps([{"prefix": at.uri(at.datasets)}, *listed]).encode())
+    given = train(
+        "import os, pathlib\nroot = pathlib.Path(os.environ['SM_CHANNEL_TRAIN'])\n"
+        "for path in sorted(root.rglob('*.jpg')): print(f'here: {path.relative_to(root)} {path.read_text()}')"
+    )
+    training = dataclasses.replace(given, channels={**given.channels, "train": manifest})
+    at_work = begun(training)
+    capsys.readouterr()
+    event = event_of(at_work)
+    told = capsys.readouterr().out
+    operator(training).finish(NO_CONTEXT, event, adopted=False)
+    assert [line.split("here: ")[1] for line in told.splitlines() if "here: " in line] == [
+        f"{name} photo" for name in sorted(listed)
+    ]
 
 
 def test_a_stored_model_is_used_and_what_still_lives_is_ended(local_aws: Any, train: Train) -> None:

@@ -107,6 +107,13 @@ def test_all_end_with_the_reason_of_the_one_that_failed(base: Path, tmp_path: Pa
     assert not (base / "model").exists()
 
 
+def test_fine_tuning_refuses_to_be_one_of_several(base: Path) -> None:
+    for process in start_two(base, "--finetune_epochs", "1"):
+        reason = process.communicate(timeout=120)[1].splitlines()[-1]
+        assert process.returncode == 1
+        assert "fine-tuning takes one process, this is one of 2: train on one instance" in reason
+
+
 def test_the_loss_of_a_process_ends_the_others(base: Path) -> None:
     first, second = start_two(base, "--epochs", "100000")
     assert second.stdout
