@@ -8,6 +8,7 @@ import torch
 
 import train
 from job import JobError
+from outcome import temperature
 from tests.unit.ml.conftest import BACKBONE, Chain
 from train import AdamW
 
@@ -84,7 +85,7 @@ def test_the_temperature_is_that_at_which_scores_tell_their_chances(true: float)
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(20_000, 4, generator=generator) * 2
     labels = torch.multinomial((scores / true).softmax(1), 1, generator=generator)[:, 0]
-    assert train.temperature(scores, labels) == pytest.approx(true, rel=0.06)
+    assert temperature(scores, labels) == pytest.approx(true, rel=0.06)
 
 
 def test_the_learning_curves_are_kept(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,4 +128,4 @@ def test_neither_trials_nor_a_training_that_does_not_fine_tune_get_photos(dogs: 
     for body in (trial, plain):
         assert not {"train", "valid"} & {channel["ChannelName"] for channel in body["InputDataConfig"]}
         assert "CheckpointConfig" not in body
-        assert not any("finetune" in name for name in body.get("HyperParameters", body.get("StaticHyperParameters")))
+    assert not any("finetune" in name for name in [*trial["StaticHyperParameters"], *plain["HyperParameters"]])
