@@ -32,7 +32,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from backbones import BACKBONES, Pixels, Spec
 from crops import Crops, Photos, read_ahead
 from job import BASE, JobError
-from outcome import Figures, Model
+from outcome import Figures, Model, calibrated_loss
 
 CHECKPOINTS = BASE / "checkpoints"  # SageMaker copies it to S3 as it changes, and back for a job that goes on
 
@@ -41,7 +41,7 @@ STAGE_RATE = 1 / 2.6  # a stage's rate as a share of the next one's: Howard and 
 WARM_UP = 0.1  # of all steps: the first few gradients tell AdamW too little of their scale
 SMOOTHING = 0.1  # of the labels (Szegedy et al. 2015, arXiv:1512.00567): thousands of photos are soon known by heart
 AVERAGED = 1000  # steps that the average of the weights reaches back, or an epoch if that is shorter
-PATIENCE = 3  # epochs without a better valid_loss end the training
+PATIENCE = 3  # epochs without a better calibrated_loss end the training
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,18 @@ def schedule(step: int, steps: int) -> float:
 
 @dataclass(frozen=True)
 class Tuned(Figures):
-    """What an epoch reached, and how many photos of both splits went through the network in a second."""
+    """What an epoch reached, and how many photos of both splits went through the network in a second.
 
+    `calibrated_loss` is the valid photos' at the temperature that makes them likeliest, as the model would be saved. It
+    decides: labels that are smoothed raise the plain valid_loss of a model that is seldom wrong.
+    """
+
+    calibrated_loss: float
     photos_per_second: float
 
     def __str__(self) -> str:
-        return f"{super().__str__()} photos_per_second={self.photos_per_second:.1f}"
+        told = f"calibrated_loss={self.calibrated_loss:.4f} photos_per_second={self.photos_per_second:.1f}"
+        return f"{super().__str__()} {told}"
 
 
 class Finetuning:
@@ -187,8 +193,9 @@ class Finetuning:
         valid_loss = cross_entropy(scores, self._labels).item()
         accuracy = (scores.argmax(1) == self._labels).float().mean().item()
         rate = (photos + len(scores)) / (time.monotonic() - started)
-        figures = Tuned(self.settings.number + epoch, train_loss, valid_loss, accuracy, rate)
-        if self.best is None or valid_loss < self.best.epoch.valid_loss:
+        calibrated = calibrated_loss(scores, self._labels)
+        figures = Tuned(self.settings.number + epoch, train_loss, valid_loss, accuracy, calibrated, rate)
+        if all(calibrated < earlier.calibrated_loss for earlier in self.history):
             state = {name: value.cpu().clone() for name, value in self.average.state_dict().items()}
             backbone = {
                 name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")

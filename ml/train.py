@@ -8,9 +8,9 @@ directory. With the channel `weights`, that of the final training, the model dir
 training goes on from the head and trains the backbone too (`finetune.py`); `backbone.pth` is then what that made.
 
 The model kept is that of the epoch with the lowest valid_loss, its scores divided by the temperature that makes their
-softmax the likeliest on the valid photos; of the best linear head and the best fine-tuned model it is the one with the
-lower valid_loss then. Its line is printed once more at the end, because a tuning job takes the last value it reads as
-the trial's result.
+softmax the likeliest on the valid photos. Of the best linear head and the fine-tuned models it is the one whose loss is
+lowest after that division. Its line is printed once more at the end, because a tuning job takes the last value it reads
+as the trial's result.
 
 Several processes that torchrun started (`parallel.py`) train one model: `batch_size` is that of a step of all of them
 together, each takes its share of every batch, and their gradients are added up before the step. All draw the same
@@ -198,8 +198,7 @@ def announced(epochs: Iterator[F], group: Group, rate: str = "--learning_rate") 
 def finetuned(head: Model, options: Hyperparameters, group: Group) -> tuple[list[Figures], Model]:
     """Trains the backbone too, on from a head: the epochs of that, and the better of the two models. Raises JobError.
 
-    The better one has the lower valid_loss at its temperature, as it would be saved: labels that were smoothed make a
-    model less sure of itself, whatever it knows.
+    The better one has the lower valid_loss at its own temperature, as it would be saved.
     """
     # These import torch's compiler, which takes longer than a trial.
     from crops import embedded_photos
@@ -229,7 +228,7 @@ def finetuned(head: Model, options: Hyperparameters, group: Group) -> tuple[list
     models = {"the fine-tuned model": training.best or head, "the linear head": head}
     losses = {name: calibrated_loss(model.scores, labels) for name, model in models.items()}
     told, better = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()), min(losses, key=losses.__getitem__)
-    print(f"valid_loss at the best temperature: {told}; kept {better}", flush=True)
+    print(f"calibrated_loss: {told}; kept {better}", flush=True)
     return [*training.history], models[better]
 
 

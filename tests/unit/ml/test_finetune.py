@@ -25,7 +25,10 @@ from inference import input_fn, model_fn, predict_fn
 from job import JobError
 from tests.unit.ml.conftest import BACKBONE, Chain
 
-LINE = re.compile(r"epoch=\d+ train_loss=[\d.]+ valid_loss=[\d.]+ valid_accuracy=[\d.]+(?: photos_per_second=[\d.]+)?")
+LINE = re.compile(
+    r"epoch=\d+ train_loss=[\d.]+ valid_loss=[\d.]+ valid_accuracy=[\d.]+"
+    r"(?: calibrated_loss=[\d.]+ photos_per_second=[\d.]+)?"
+)
 SETTINGS = Settings(
     BACKBONE, epochs=3, learning_rate=0.001, batch_size=4, weight_decay=0.01, dropout=0.1, seed=0, number=30
 )
@@ -92,7 +95,7 @@ def test_the_best_model_is_the_average_that_was_judged(make: Make, dogs: Path) -
     best = training.best
     assert best
     assert best.backbone
-    assert best.epoch == min(training.history, key=lambda epoch: epoch.valid_loss)
+    assert best.epoch == min(training.history, key=lambda epoch: epoch.calibrated_loss)
     network = BACKBONES[BACKBONE].build()
     network.load_state_dict(best.backbone)
     judged = Network(BACKBONES[BACKBONE], network, best.weight, best.bias, 0.5).eval()
