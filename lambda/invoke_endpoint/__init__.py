@@ -12,8 +12,9 @@ Environment
     A required variable that is missing fails the invocation with an error naming it.
 
 Event
-    {"url": "https://..."} or {"image": "<base64 of the file>"}: a JPEG, PNG, GIF (its first frame) or WebP; with
-    an optional {"top_k": 5} (1 to the number of classes). Or an event of a Function URL or API Gateway (payload 1.0 or 2.0) with the same as its JSON body.
+    {"url": "https://..."} or {"image": "<base64 of a JPEG, PNG, GIF or WebP>"}, with an optional {"top_k": 5} (1 to the
+    number of classes); or an event of a Function URL or API Gateway (payload 1.0 or 2.0) with the same as its JSON
+    body. Of an animation the first frame is looked at.
 
 Answer
     statusCode     200

@@ -134,8 +134,8 @@ def test_predict_takes_a_photo_and_an_address(kennel: Any, demo: dict[str, Any])
 @pytest.mark.parametrize(
     ("photo", "message"),
     [
-        ("README.md", "README.md is not a readable JPEG or PNG image: give another photo."),
-        ("no/such.jpg", "There is no file no/such.jpg: give a JPEG or PNG photo, or a photo's https address."),
+        ("README.md", "README.md is not a readable JPEG, PNG, GIF or WebP image: give another photo."),
+        ("no/such.jpg", "There is no file no/such.jpg: give a JPEG, PNG, GIF or WebP photo, or a photo's https address."),
         ("{localaws}/_localaws/health", "The function refused (415): "),
         ("http://127.0.0.1:1/dog.jpg", "The function refused (403): "),
     ],
