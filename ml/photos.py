@@ -53,7 +53,7 @@ def read_photo(data: bytes, side: int) -> Image.Image:
         raise UnreadablePhotoError(TOO_LARGE) from None
     except BROKEN as error:
         raise UnreadablePhotoError(f"broken image: {error}") from error
-    orientation = None
+    orientation: Any = None
     with contextlib.suppress(*BROKEN):
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     turn = TURNS.get(orientation)

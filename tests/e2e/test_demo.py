@@ -135,7 +135,10 @@ def test_predict_takes_a_photo_and_an_address(kennel: Any, demo: dict[str, Any])
     ("photo", "message"),
     [
         ("README.md", "README.md is not a readable JPEG, PNG, GIF or WebP image: give another photo."),
-        ("no/such.jpg", "There is no file no/such.jpg: give a JPEG, PNG, GIF or WebP photo, or a photo's https address."),
+        (
+            "no/such.jpg",
+            "There is no file no/such.jpg: give a JPEG, PNG, GIF or WebP photo, or a photo's https address.",
+        ),
         ("{localaws}/_localaws/health", "The function refused (415): "),
         ("http://127.0.0.1:1/dog.jpg", "The function refused (403): "),
     ],

@@ -89,15 +89,15 @@ def lossy(photo: Image.Image) -> Twins:
     faded = photo.copy()
     faded.putalpha(fading)
     cmyk = inks(photo)
-    printed = encoded(cmyk, "JPEG", quality=90)
+    printed = encoded(cmyk, "JPEG", quality=95, subsampling=0)
     return {
-        "JPEG": (encoded(photo, "JPEG", quality=90), plain),
+        "JPEG": (encoded(photo, "JPEG", quality=95, subsampling=0), plain),
         "CMYK JPEG": (adobe(printed, None), plain),
         "CMYK JPEG by Adobe": (printed, plain),
-        "YCCK JPEG by Adobe": (adobe(encoded(ycck(cmyk), "JPEG", quality=90), 2), plain),
-        "WebP": (encoded(photo, "WEBP", quality=90), plain),
-        "WebP with alpha": (encoded(faded, "WEBP", quality=90), on_white(photo, np.asarray(fading))),
-    } | {f"JPEG turned by EXIF {way}": (turned(photo, way, "JPEG", quality=90), plain) for way in TURNED}
+        "YCCK JPEG by Adobe": (adobe(encoded(ycck(cmyk), "JPEG", quality=95, subsampling=0), 2), plain),
+        "WebP": (encoded(photo, "WEBP", quality=95), plain),
+        "WebP with alpha": (encoded(faded, "WEBP", quality=95), on_white(photo, np.asarray(fading))),
+    } | {f"JPEG turned by EXIF {way}": (turned(photo, way, "JPEG", quality=95, subsampling=0), plain) for way in TURNED}
 
 
 def on_white(image: Image.Image, alpha: NDArray[np.integer] | None = None) -> bytes:

@@ -13,7 +13,7 @@ from tests.unit.ml.pictures import Twins, claims, encoded, lossless, lossy, png,
 
 SPECK = Image.new("RGB", (8, 8))
 KINDS = ["JPEG", "PNG", "GIF", "WEBP"]
-# Reads a photo from standard input twice as long as a small one has been read; prints why not, and the megabytes it took.
+# Prints why the photo on standard input is refused, and how many megabytes that took once Pillow had its modules.
 READS = """
 import resource, sys
 from photos import UnreadablePhotoError, read_photo
@@ -49,14 +49,16 @@ def test_sees_in_a_file_without_loss_exactly_what_is_in_a_plain_one(twins: Twins
 @pytest.mark.parametrize("name", lossy(SPECK))
 def test_sees_in_a_file_with_loss_nearly_what_is_in_a_plain_one(twins: Twins, name: str) -> None:
     seen, plain = (centre_crop(read_photo(data, 224), 224).astype(float) for data in twins[name])
-    assert np.abs(seen - plain).mean() < 2.5
+    assert np.abs(seen - plain).mean() < 1.5
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("exif", [b"no EXIF", b"MM\0*\0\0\0\x08\0\1", b"MM\0*\xff\xff\xff\xff"])
 def test_takes_a_photo_with_broken_exif_as_it_lies(exif: bytes) -> None:
     assert read_photo(encoded(half_red(60, 40), "WEBP", exif=exif), 224).size == (60, 40)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_reads_a_photo_whatever_its_exif_says(noise: np.random.Generator) -> None:
     source = turned(half_red(60, 40), 6, "WEBP")
     start = source.index(b"\0*\0") - 2
@@ -120,6 +122,7 @@ def test_refuses_a_thread_of_pixels_that_would_take_memory_for_each_row(size: tu
         read_photo(png(header, bytes(height * (1 + width))), 224)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_broken_bytes_raise_nothing_else(noise: np.random.Generator) -> None:
     sources = [data for data, _ in (lossless(half_red(48, 48)) | lossy(half_red(48, 48))).values()]
     for number in range(2000):
