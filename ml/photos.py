@@ -17,8 +17,8 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 MAX_PIXELS = 64_000_000  # more than most cameras have; decoded, 256 MB
 MAX_SIDE = 65_535  # the most a JPEG can have; each row, however short, takes memory of its own
 TOO_LARGE = f"it has more than {MAX_PIXELS:,} pixels, or a side of more than {MAX_SIDE:,}"
-# What Pillow's decoders raise on broken files.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+# What Pillow raises on broken files, TypeError where their EXIF or XMP is.
+BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error)
 # What turns a photo upright, by its EXIF orientation.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -47,20 +47,25 @@ def read_photo(data: bytes, side: int) -> Image.Image:
             raise UnreadablePhotoError(TOO_LARGE)
         image.draft("RGB", (2 * side, 2 * side))
         image.load()
+        rgb, turn = _rgb(image), _turn(image)
+        return rgb if turn is None else rgb.transpose(turn)
     except UnidentifiedImageError:
         raise UnreadablePhotoError("not a JPEG, PNG, GIF or WebP image") from None
     except Image.DecompressionBombError:
         raise UnreadablePhotoError(TOO_LARGE) from None
     except BROKEN as error:
         raise UnreadablePhotoError(f"broken image: {error}") from error
-    orientation: Any = None
-    with contextlib.suppress(*BROKEN):
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    turn = TURNS.get(orientation)
-    return _rgb(image) if turn is None else _rgb(image).transpose(turn)
+
+
+def _turn(image: Any) -> Image.Transpose | None:
+    with contextlib.suppress(*BROKEN):  # broken EXIF does not break the photo
+        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    return None
 
 
 def _rgb(image: Any) -> Image.Image:
+    if isinstance(image.info.get("transparency"), str):  # a text in a PNG that has this name
+        del image.info["transparency"]
     if image.mode.startswith("I"):  # 16 bits of grey, which convert() would not scale but clip
         grey = np.asarray(image)
         grey = np.where(grey == image.info.get("transparency"), 0xFFFF, grey)

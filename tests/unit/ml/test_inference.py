@@ -14,8 +14,9 @@ from dataset import Photo
 from embed import Embedder
 from inference import Classifier, Prediction, RequestError, input_fn, model_fn, output_fn, predict_fn
 from photos import Crop
+from tests.unit.ml.claims import claims
 from tests.unit.ml.conftest import Chain
-from tests.unit.ml.pictures import Twins, claims, encoded, lossless, lossy
+from tests.unit.ml.pictures import Twins, encoded, lossless, lossy
 
 Answer = Callable[[bytes], Prediction]
 

@@ -5,11 +5,13 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import photos
 from photos import UnreadablePhotoError, centre_crop, read_photo
+from tests.unit.ml.claims import claims
 from tests.unit.ml.conftest import ML
-from tests.unit.ml.pictures import Twins, claims, encoded, lossless, lossy, png, turned
+from tests.unit.ml.pictures import Twins, encoded, lossless, lossy, png, turned
 
 SPECK = Image.new("RGB", (8, 8))
 KINDS = ["JPEG", "PNG", "GIF", "WEBP"]
@@ -56,6 +58,14 @@ def test_sees_in_a_file_with_loss_nearly_what_is_in_a_plain_one(twins: Twins, na
 @pytest.mark.parametrize("exif", [b"no EXIF", b"MM\0*\0\0\0\x08\0\1", b"MM\0*\xff\xff\xff\xff"])
 def test_takes_a_photo_with_broken_exif_as_it_lies(exif: bytes) -> None:
     assert read_photo(encoded(half_red(60, 40), "WEBP", exif=exif), 224).size == (60, 40)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "I;16", "RGBA"])
+@pytest.mark.parametrize("name", ["transparency", "exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"])
+def test_texts_in_a_png_do_not_break_it(mode: str, name: str) -> None:
+    texts = PngInfo()
+    texts.add_itxt(name, "a text")
+    assert read_photo(encoded(Image.new(mode, (60, 40)), "PNG", pnginfo=texts), 224).size == (60, 40)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
