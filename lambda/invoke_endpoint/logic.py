@@ -21,7 +21,7 @@ IMAGE_TYPES = {
     rb"GIF8[79]a": "image/gif",
     rb"RIFF....WEBP": "image/webp",
 }
-# Images all right, of types it does not take: BMP, TIFF, AVIF and HEIC (as videos), JPEG 2000 and XL, icon, Photoshop.
+# Other images: BMP, TIFF, AVIF and HEIC (videos begin so too), JPEG 2000, JPEG XL, icons, Photoshop.
 OTHER_IMAGES = rb"BM|II[*+]\0|MM\0[*+]|....ftyp|\0\0\0\x0c(jP  |JXL )|\xff\x4f\xff\x51|\xff\x0a|\0\0[\1\2]\0|8BPS"
 
 
