@@ -36,7 +36,8 @@ class Answers:
     @cached_property
     def guess(self) -> NDArray[np.int64]:
         """The class with the highest score (n,)."""
-        return self.scores.argmax(1)
+        guess: NDArray[np.int64] = self.scores.argmax(1)
+        return guess
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kennel import names
+from kennel import names, tuning
 from kennel.config import Classifier, Costs, Instance
 from kennel.specs import ec2
 
@@ -109,11 +109,9 @@ def _processing(sagemaker: Any, stage: str, job: Description, started: datetime.
 def _tuning(sagemaker: Any, stage: str, job: Description, started: datetime.datetime) -> Billed:
     seconds = 0
     for name in names.attempts(job["HyperParameterTuningJobName"]):
-        lister = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
-        for page in lister.paginate(HyperParameterTuningJobName=name):
-            for trial in page["TrainingJobSummaries"]:
-                if "TrainingStartTime" in trial:
-                    seconds += _seconds(trial["TrainingStartTime"], trial.get("TrainingEndTime"))
+        for trial in tuning.summaries(sagemaker, name):
+            if "TrainingStartTime" in trial:
+                seconds += _seconds(trial["TrainingStartTime"], trial.get("TrainingEndTime"))
     return Billed(stage, job["TrainingJobDefinition"]["ResourceConfig"]["InstanceType"], seconds)
 
 
