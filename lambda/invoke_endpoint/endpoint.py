@@ -18,7 +18,6 @@ STALE = (ConnectionError, ssl.SSLEOFError)
 IDLE_SECONDS = 60
 FAILED = "the endpoint could not answer: the reason is in the function's log"
 UNREADABLE = "the photo cannot be read: it is broken, has too many pixels, or is not an image"
-UNREADABLE_CODES = (422, 400)  # 400 is what models registered by earlier versions of Kennel answer
 TOO_SLOW = "the endpoint took too long to answer"
 
 
@@ -90,7 +89,7 @@ def _failure(status: int, error_type: str, body: bytes) -> InvocationError:
     original = answer.get("OriginalStatusCode")
     detail = {"endpoint_status": status, "error_type": error_type, "original_status": original, "cause": message}
     if error_type == "ModelError":
-        if original in UNREADABLE_CODES:
+        if original == http.HTTPStatus.UNPROCESSABLE_ENTITY:
             return UnreadableImageError(UNREADABLE, **detail)
         if original == http.HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             return UnsupportedTypeError("the endpoint does not take this type of image", **detail)

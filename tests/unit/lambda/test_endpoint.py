@@ -126,7 +126,6 @@ TIMED_OUT = "Your invocation timed out while waiting for a response from contain
     [
         (424, "ModelError", {"OriginalStatusCode": 422, "OriginalMessage": "truncated"}, UnreadableImageError),
         (424, "ModelError:http://internal.amazon.com/", {"OriginalStatusCode": 422}, UnreadableImageError),
-        (424, "ModelError", {"OriginalStatusCode": 400}, UnreadableImageError),
         (424, "ModelError", {"OriginalStatusCode": 415}, UnsupportedTypeError),
         (424, "ModelError", {"OriginalStatusCode": 0, "OriginalMessage": TIMED_OUT}, TimedOutError),
         (424, "ModelError", {"OriginalStatusCode": 0, "OriginalMessage": "worker died"}, EndpointError),
