@@ -2,8 +2,8 @@
 
 A SageMaker processing job: `python3 /opt/ml/processing/input/code/embed.py --backbone resnet50 --views 4`.
 
-Reads `input/{train,valid,test}` and `input/weights/<backbone>.pth`; writes to `output/` what `embeddings.py` says. View 0
-is the centre crop; the others, of training photos only, are random crops, half of them mirrored.
+Reads `input/{train,valid,test}` and `input/weights/<backbone>.pth`; writes to `output/` what `embeddings.py` says.
+View 0 is the centre crop; the others, of training photos only, are random crops, half of them mirrored.
 
 On several instances each finds its share of the photos, perhaps none, and writes files under its own name. Whether a
 classifier can come of all of them is judged where they are all seen: by train.py, and here already when the job has one

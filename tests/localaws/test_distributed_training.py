@@ -1,7 +1,6 @@
 """The real ml/train.py as a training job on two hosts: one model, that of one host."""
 
 import io
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -70,9 +70,13 @@ raise SystemExit(1)
     assert bench.get("live/progress") == b"one\ntwo\n"
 
 
-def test_instances_share_an_input_sharded_by_key(bench: Workbench) -> None:
-    for name in "abc":
-        bench.put(f"parts/{name}.txt", name)
+@pytest.mark.parametrize("shares", [["a.txt c.txt", "b.txt"], ["a.txt", "b.txt", "c.txt", ""]])
+@pytest.mark.parametrize("kind", ["S3Prefix", "ManifestFile"])
+def test_instances_share_an_input_sharded_by_key(bench: Workbench, kind: str, shares: list[str]) -> None:
+    names = [f"{name}.txt" for name in "abc"]
+    for name in names:
+        bench.put(f"parts/{name}", name)
+    manifest = bench.put("parts.manifest", json.dumps([{"prefix": bench.uri("parts/")}, *names]))
     script = """
 import json, pathlib
 host = json.load(open("/opt/ml/config/resourceconfig.json"))["current_host"]
@@ -80,14 +84,14 @@ found = sorted(path.name for path in pathlib.Path("/opt/ml/processing/input/part
 pathlib.Path(f"/opt/ml/processing/output/{host}").write_text(" ".join(found))
 """
     request = bench.processing_request(script, ProcessingOutputConfig=outputs(bench, "shared"))
-    parts = {"S3Uri": bench.uri("parts/"), "LocalPath": "/opt/ml/processing/input/parts", "S3DataType": "S3Prefix"}
-    parts["S3DataDistributionType"] = "ShardedByS3Key"
+    parts = {"LocalPath": "/opt/ml/processing/input/parts", "S3DataDistributionType": "ShardedByS3Key"}
+    parts |= {"S3DataType": kind, "S3Uri": manifest if kind == "ManifestFile" else bench.uri("parts/")}
     request["ProcessingInputs"].append({"InputName": "parts", "S3Input": parts})
-    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 2
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = len(shares)
     bench.sagemaker.create_processing_job(**request)
     assert bench.finished("ProcessingJob", request["ProcessingJobName"])["ProcessingJobStatus"] == "Completed"
-    assert bench.get("shared/algo-1") == b"a.txt c.txt"
-    assert bench.get("shared/algo-2") == b"b.txt"
+    hosts = [f"algo-{number}" for number in range(1, len(shares) + 1)]
+    assert [bench.get(f"shared/{host}").decode() for host in hosts] == shares
 
 
 def test_model_archive_arrives_under_its_own_name(bench: Workbench) -> None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import embeddings
 import train
+from dataset import Photo
 from job import JobError
 from tests.unit.ml.conftest import BACKBONE, Chain
 from tests.vectors import write_vectors
@@ -123,6 +125,19 @@ def test_the_same_seed_trains_the_same_head(model: Path) -> None:
     assert not torch.equal(heads[0], heads[2])
 
 
+def test_the_model_does_not_depend_on_how_the_photos_were_shared_out(model: Path) -> None:
+    run("--epochs", "2")
+    whole = (model / "head.pth").read_bytes()
+    for split in embeddings.SPLITS:
+        photos = embeddings.read_photos(train.EMBEDDINGS, split)
+        features = embeddings.read_features(train.EMBEDDINGS, split, photos.names)
+        named = [Photo(Path(), *pair) for pair in zip(photos.names.tolist(), photos.class_names.tolist(), strict=True)]
+        for host, first in (("algo-1", 1), ("algo-2", 0)):
+            embeddings.write(train.EMBEDDINGS, split, host, named[first::2], features[first::2])
+    run("--epochs", "2")
+    assert (model / "head.pth").read_bytes() == whole
+
+
 def test_optimizes_as_torchs_adamw_does() -> None:
     torch.manual_seed(0)
     ours, theirs = torch.zeros(5, 3, requires_grad=True), torch.zeros(5, 3, requires_grad=True)
@@ -144,7 +159,7 @@ def test_refuses_embeddings_of_another_backbone() -> None:
 
 def test_refuses_a_missing_channel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(train, "EMBEDDINGS", tmp_path / "none")
-    with pytest.raises(JobError, match="train has no vectors: the embeddings channel must hold what embed.py wrote"):
+    with pytest.raises(JobError, match=r"train has no vectors: the embeddings channel must hold what"):
         run()
 
 
