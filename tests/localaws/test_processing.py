@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -92,6 +93,25 @@ pathlib.Path(f"/opt/ml/processing/output/{host}").write_text(" ".join(found))
     assert bench.finished("ProcessingJob", request["ProcessingJobName"])["ProcessingJobStatus"] == "Completed"
     hosts = [f"algo-{number}" for number in range(1, len(shares) + 1)]
     assert [bench.get(f"shared/{host}").decode() for host in hosts] == shares
+
+
+def test_many_objects_come_by_a_process_of_their_own_and_one_that_is_missing_is_told(bench: Workbench) -> None:
+    names = [f"dt=1/{number:03}.txt" for number in range(501)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: bench.put(f"many/{name}", name), names[:-1]))
+    count = "import pathlib; print(len(list(pathlib.Path('/opt/ml/processing/input/many').glob('dt=1/*.txt'))))"
+    jobs = []
+    for listed in (names[:-1], names):
+        manifest = bench.put(f"{len(listed)}.manifest", json.dumps([{"prefix": bench.uri("many/")}, *listed]))
+        request = bench.processing_request(count)
+        many = {"S3Uri": manifest, "LocalPath": "/opt/ml/processing/input/many", "S3DataType": "ManifestFile"}
+        request["ProcessingInputs"].append({"InputName": "many", "S3Input": many})
+        bench.sagemaker.create_processing_job(**request)
+        jobs.append(bench.finished("ProcessingJob", request["ProcessingJobName"]))
+    assert bench.lines(GROUP, jobs[0]["ProcessingJobName"]) == ["500"]
+    assert jobs[1]["FailureReason"].startswith(
+        f"ClientError: Input many: download failed: {bench.uri('many/dt=1/500.txt')}: An error occurred (NoSuchKey)"
+    )
 
 
 def test_model_archive_arrives_under_its_own_name(bench: Workbench) -> None:
