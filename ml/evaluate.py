@@ -78,7 +78,8 @@ def ask(folder: Path, photos: list[Photo]) -> Answers:
             return None
         return content
 
-    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         answers = list(pool.map(answer, photos))
     answered = [(photo, content) for photo, content in zip(photos, answers, strict=True) if content]
     if not answered:

@@ -2,9 +2,9 @@
 
 A SageMaker training job in script mode: `train.py --backbone resnet50 --learning_rate 0.001 --epochs 30`.
 
-Reads the channel `embeddings` (what embed.py wrote) and writes `head.pth`, `classes.json` and `model.json` to the model
-directory. With the channel `weights`, that of the final training, the model directory also gets `backbone.pth` and
-`code/`, all that serving needs.
+Reads the channel `embeddings` (what embed.py wrote, see `embeddings.py`) and writes `head.pth`, `classes.json` and
+`model.json` to the model directory. With the channel `weights`, that of the final training, the model directory also
+gets `backbone.pth` and `code/`, all that serving needs.
 
 The model kept is that of the epoch with the lowest valid_loss, its scores divided by the temperature that makes their
 softmax the likeliest on the valid photos. Its line is printed once more at the end, because a tuning job takes the last
@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, dropout, linear
 from torch.optim.adamw import adamw
 
+import embeddings
 from backbones import BACKBONES
 from job import BASE, FAILURE, JobError, parse, run
 from parallel import Group, joined
@@ -134,18 +135,17 @@ class Epoch:
         )
 
 
-def read_split(name: str, features: int, device: torch.device) -> Split:
+def read_split(name: str, classes: list[str], features: int, device: torch.device) -> Split:
     """A split of the embeddings on a device, each view of a photo a row. Raises JobError."""
-    path = EMBEDDINGS / f"{name}.npz"
-    if not path.is_file():
-        raise JobError(f"{path} is missing: the embeddings channel must hold what embed.py wrote")
-    with np.load(path) as arrays:
-        photos, views, width = arrays["features"].shape
-        vectors = torch.from_numpy(arrays["features"]).reshape(photos * views, width)
-        labels = torch.from_numpy(arrays["labels"]).repeat_interleave(views)
+    found = embeddings.read_photos(EMBEDDINGS, name)
+    vectors = torch.from_numpy(embeddings.read_features(EMBEDDINGS, name, found.names))
+    _, views, width = vectors.shape
     if width != features:
-        raise JobError(f"{path} holds {width} features a photo, --backbone makes {features}: embed with that backbone")
-    return Split(vectors.to(device), labels.to(device))
+        raise JobError(
+            f"{EMBEDDINGS / name} holds {width} features a photo, --backbone makes {features}: embed with that backbone"
+        )
+    labels = torch.from_numpy(np.searchsorted(classes, found.class_names)).repeat_interleave(views)
+    return Split(vectors.flatten(0, 1).to(device), labels.to(device))
 
 
 def fit(train: Split, valid: Split, classes: int, options: Hyperparameters, group: Group) -> Iterator[Epoch]:
@@ -234,8 +234,8 @@ def main(argv: list[str]) -> None:
     with joined() as group:
         options = parse(Hyperparameters, argv)
         features = BACKBONES[options.backbone].features
-        train, valid = (read_split(name, features, group.device) for name in ("train", "valid"))
-        classes: list[str] = json.loads((EMBEDDINGS / "classes.json").read_text())
+        classes = embeddings.classes_of(EMBEDDINGS)
+        train, valid = (read_split(name, classes, features, group.device) for name in ("train", "valid"))
         epochs = list(announced(fit(train, valid, len(classes), options, group), group))
         best = min(epochs, key=lambda epoch: epoch.valid_loss)
         if group.first:

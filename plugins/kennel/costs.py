@@ -40,7 +40,7 @@ def planned(classifier: Classifier, max_jobs: int, training_instance_type: str) 
     """The stages of a run on SageMaker; a job's limit stops it, so none takes longer."""
     tune, train = classifier.tune, classifier.train
     return [
-        _one("embed", classifier.embed),
+        _one("embed", classifier.embed, classifier.embed.instance_count),
         Planned("tune", max_jobs, 1, training_instance_type, tune.max_runtime_minutes * 60),
         Planned("train", 1, train.instance_count, training_instance_type, train.max_runtime_minutes * 60),
         _one("evaluate", classifier.evaluate),
@@ -50,14 +50,14 @@ def planned(classifier: Classifier, max_jobs: int, training_instance_type: str) 
 def planned_on_ec2(classifier: Classifier, instance_type: str) -> list[Planned]:
     """The stages of a run that trains on EC2, on demand, for as long as the instance lets itself live."""
     return [
-        _one("embed", classifier.embed),
+        _one("embed", classifier.embed, classifier.embed.instance_count),
         Planned("train", 1, 1, instance_type, ec2.limit_minutes(classifier) * 60),
         _one("evaluate", classifier.evaluate),
     ]
 
 
-def _one(stage: str, instance: Instance) -> Planned:
-    return Planned(stage, 1, 1, instance.instance_type, instance.max_runtime_minutes * 60)
+def _one(stage: str, instance: Instance, instances: int = 1) -> Planned:
+    return Planned(stage, 1, instances, instance.instance_type, instance.max_runtime_minutes * 60)
 
 
 def check(stages: Iterable[Planned], costs: Costs) -> float:

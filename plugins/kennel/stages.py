@@ -149,6 +149,7 @@ def embed(classifier: Classifier) -> ProcessingJobOperator:
         config=rendered(lambda context: jobs.embed_job(classifier, data(context))),
         check_interval=classifier.environment.poll_seconds,
         pool=POOL,
+        pool_slots=classifier.embed.instance_count,
     )
 
 

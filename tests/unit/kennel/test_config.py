@@ -69,6 +69,9 @@ def test_an_unknown_classifier_lists_those_there_are() -> None:
         ("min = 0.0001, max = 0.01", "min = 0.01, max = 0.01", "min < max"),
         ("provisioned_concurrency = 1", "provisioned_concurrency = 9", "above reserved_concurrency"),
         ('strategy = "Bayesian"', 'strategy = "Grid"', "Grid takes ranges of values only"),
+        ("instance_count = 1", "instance_count = 0", "embed.instance_count"),
+        ("instance_count = 1", "instance_count = 5", "embed.instance_count is above jobs_at_once"),
+        ("max_parallel_jobs = 2", "max_parallel_jobs = 5", "tune.max_parallel_jobs is above jobs_at_once"),
         ("[images]", "[images", "dogs.toml"),
     ],
 )

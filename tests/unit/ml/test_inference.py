@@ -55,7 +55,7 @@ def test_answers_a_score_a_class_and_the_labels(trained: Chain, model: Classifie
 
 
 def test_scores_a_photo_as_its_embedding_is_scored(trained: Chain, model: Classifier) -> None:
-    with np.load(trained.base / "embeddings/test.npz") as test:
+    with np.load(trained.base / "embeddings/test/algo-1.npz") as test:
         expected = test["features"][:, 0] @ model.weight.numpy().T + model.bias.numpy()
     for index in range(4):
         np.testing.assert_allclose(asked(model, a_photo(trained, index))["scores"][0], expected[index], atol=0.05)
