@@ -75,14 +75,22 @@ def asked(model: Path, test: Path) -> tuple[Tensor, Tensor]:
     return scores.softmax(1), torch.tensor([classes.index(path.parent.name) for path in paths])
 
 
+def plain_vectors(folder: Path, split: str, classes: list[str]) -> tuple[Tensor, Tensor]:
+    """The vectors (n, d) of the photos' centre crops, and their labels (n,)."""
+    from embeddings import read_features, read_photos
+
+    photos = read_photos(folder, split)
+    features = read_features(folder, split, photos.names)[:, 0]
+    return torch.from_numpy(features), torch.tensor([classes.index(name) for name in photos.class_names])
+
+
 def baseline(base: Path) -> float:
     """The share of right test photos of a beginner's head on the fold's plain vectors."""
-    import numpy as np
+    from embeddings import classes_of
 
-    split = {}
-    for name in SPLITS:
-        with np.load(base / f"input/data/embeddings/{name}.npz") as arrays:
-            split[name] = torch.from_numpy(arrays["features"][:, 0]), torch.from_numpy(arrays["labels"])
+    folder = base / "input/data/embeddings"
+    classes = classes_of(folder)
+    split = {name: plain_vectors(folder, name, classes) for name in SPLITS}
     torch.manual_seed(0)
     features, labels = split["train"]
     head = nn.Sequential(nn.Linear(features.shape[1], 128), nn.ReLU(), nn.Linear(128, int(labels.max()) + 1))

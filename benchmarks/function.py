@@ -100,7 +100,12 @@ def told(code: str, folder: str, url: str, event: dict[str, str]) -> list[float]
         "AWS_ENDPOINT_URL": url,
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, input=json.dumps(event), capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env=environment,
+        input=json.dumps(event),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     answer: list[float] = json.loads(done.stderr.splitlines()[-1])
     return answer
@@ -122,7 +127,9 @@ def measure() -> Iterator[Figure]:
     measured = "import to first answer, over a beginner's handler with a boto3 client a call; same interpreter"
     for name, goal, values, unit in (("time", 0.2, seconds, "s"), ("memory", 0.5, memory, "MB")):
         detail = {f"{side}, {unit}": value for side, value in values.items()}
-        yield Figure(f"Lambda, cold, {name}", measured, values["ours"] / values["baseline"], "times", goal, detail=detail)
+        yield Figure(
+            f"Lambda, cold, {name}", measured, values["ours"] / values["baseline"], "times", goal, detail=detail
+        )
     yield Figure(
         "Lambda, warm",
         "the function's median less that of the request to the endpoint alone, photo in the event",

@@ -1,25 +1,22 @@
 """How many times as fast two instances embed photos as one does, each instance held to one core.
 
-    make bench-sharding
+    python -m benchmarks.sharding
 
 Drawn dogs go through the local AWS as `retrain` would send them there: its snapshot, its request, its code, the small
 backbone. The seconds are those between a job's ProcessingStartTime and ProcessingEndTime: photos in, vectors out.
 """
 
-import argparse
 import datetime
-import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure, main
 from benchmarks.localaws import CALLERS, local_aws
 from kennel import code, names, snapshot
 from kennel.config import ROOT, Classifier, load
@@ -41,25 +38,24 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
-def main() -> None:
-    """Measure, and print the result as JSON."""
-    parser = argparse.ArgumentParser(description="How many times as fast two instances embed photos as one does.")
-    parser.add_argument("--photos", type=int, default=PHOTOS, help="how many (%(default)s)")
-    options = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}", file=sys.stderr)
-    print(json.dumps(measure(options.photos)))
-    print(f"load {os.getloadavg()[0]:.1f} at the end", file=sys.stderr)
-
-
-def measure(photos: int) -> dict[str, Any]:
-    """The number of photos, the embed job's seconds by its instances, and the ratio of those of one to those of two."""
+def measure() -> Iterator[Figure]:
+    """The same job on one instance and on two."""
     dogs = load("dogs", {"KENNEL_ACCOUNT_ID": ACCOUNT_ID, "KENNEL_BACKBONE": "efficientnet_lite0"})
     with tempfile.TemporaryDirectory() as home, local_aws(Path(home)) as (_, client):
         make_account(client, dogs)
-        push(client("s3"), dogs, photos, Path(home))
+        push(client("s3"), dogs, PHOTOS, Path(home))
         data = publish(client("s3"), dogs)
-        seconds = {str(count): embed(client("sagemaker"), dogs, data, count) for count in INSTANCES}
-    return {"photos": photos, "seconds": seconds, "ratio": round(seconds["1"] / seconds["2"], 3)}
+        seconds = {count: embed(client("sagemaker"), dogs, data, count) for count in INSTANCES}
+    yield Figure(
+        "training at scale",
+        f"seconds of embedding {PHOTOS:,} photos with the small backbone on one instance over those on two, sharded by "
+        "key, each instance held to one core",
+        seconds[1] / seconds[2],
+        "times",
+        1.9,
+        "more",
+        detail={f"on {count}, s": took for count, took in seconds.items()},
+    )
 
 
 def make_account(client: Callable[[str], Any], dogs: Classifier) -> None:
@@ -122,4 +118,4 @@ def embed(sagemaker: Any, dogs: Classifier, data: Data, instances: int) -> float
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

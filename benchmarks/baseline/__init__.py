@@ -1,1 +1,1 @@
-"""What a beginner writes: the other side of the comparisons. It is right, and it is not made slower than it would be."""
+"""What a beginner writes: the other side of the comparisons. It is right, and not made slower than it would be."""

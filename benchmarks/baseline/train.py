@@ -1,6 +1,6 @@
 """A beginner's training script: a frozen ResNet-50 with a head of two layers; every photo goes through it every epoch.
 
-    python train.py DATA LEARNING_RATE BATCH_SIZE EPOCHS
+python train.py DATA LEARNING_RATE BATCH_SIZE EPOCHS
 """
 
 import sys
@@ -15,9 +15,7 @@ NORMAL = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 TRAINING = transforms.Compose(
     [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), transforms.ToTensor(), NORMAL]
 )
-TESTING = transforms.Compose(
-    [transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(), NORMAL]
-)
+TESTING = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(), NORMAL])
 
 
 def network(classes: int) -> nn.Module:
