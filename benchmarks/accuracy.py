@@ -97,9 +97,9 @@ def baseline(base: Path) -> float:
     optimizer = torch.optim.Adam(head.parameters(), lr=0.001)
     kept = (torch.inf, 0.0)
     for _ in range(int(EPOCHS)):
-        for rows in torch.randperm(len(features)).split(32):
+        for rows in torch.split(torch.randperm(len(features)), 32):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(head(features[rows]), labels[rows]).backward()
+            nn.functional.cross_entropy(head(features[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         with torch.no_grad():
             loss = float(nn.functional.cross_entropy(head(split["valid"][0]), split["valid"][1]))
@@ -115,7 +115,8 @@ def calibration_error(probabilities: Tensor, truth: Tensor) -> float:
     bins = (confidence * BINS).ceil().clamp(1, BINS)
     gaps = [
         (bins == number).float().mean() * (right[bins == number].mean() - confidence[bins == number].mean()).abs()
-        for number in bins.unique()
+        for number in range(1, BINS + 1)
+        if (bins == number).any()
     ]
     return float(torch.stack(gaps).sum())
 

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
@@ -199,16 +199,14 @@ def alone(backbone: str, ours: Caller, baseline: Caller, bare: ProcessPoolExecut
     asked: list[float] = []
     passed: list[float] = []
     beginners: list[float] = []
-    for turn in range(ROUNDS + 1):
-        chosen = list(islice(cycle(bodies), turn * CALLS, (turn + 1) * CALLS))
-        rounds: tuple[tuple[list[float], Callable[[], list[float]]], ...] = (
-            (asked, lambda: [ours.ask(photo) for photo in chosen]),
-            (passed, lambda: bare.submit(_one, CALLS).result()),
-            (beginners, lambda: [baseline.ask(photo) for photo in chosen]),
-        )
-        for times, side in rounds:
-            if values := side() if turn else side() and []:  # the first turn warms up
-                times += values
+    photo = cycle(bodies)
+    for caller in (ours, baseline):
+        for _ in range(CALLS):  # the first calls are slower
+            caller.ask(next(photo))
+    for _ in range(ROUNDS):
+        asked += [ours.ask(next(photo)) for _ in range(CALLS)]
+        passed += bare.submit(_one, CALLS).result()
+        beginners += [baseline.ask(next(photo)) for _ in range(CALLS)]
     ask, forward, beginner = (1000 * statistics.median(times) for times in (asked, passed, beginners))
     return Figure(
         f"endpoint, one caller, {backbone}",

@@ -63,10 +63,8 @@ def main(measure: Callable[[], Iterator[Figure]]) -> None:
 
 def line(figure: dict[str, Any], reached: bool) -> str:
     """A row of the printed table."""
-    goal = (
-        ""
-        if figure["goal"] is None
-        else f"{'at least' if figure['better'] == 'more' else 'at most'} {figure['goal']:g}"
-    )
-    mark = "" if figure["goal"] is None else "reached" if reached else "missed"
+    goal, mark = "", ""
+    if figure["goal"] is not None:
+        goal = f"at {'least' if figure['better'] == 'more' else 'most'} {figure['goal']:g}"
+        mark = "reached" if reached else "missed"
     return f"{figure['value']:10.3f} {figure['unit']:<10} {goal:<15} {mark:<8} {figure['name']}"

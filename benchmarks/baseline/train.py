@@ -5,6 +5,7 @@ python train.py DATA LEARNING_RATE BATCH_SIZE EPOCHS
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,9 +19,9 @@ TRAINING = transforms.Compose(
 TESTING = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(), NORMAL])
 
 
-def network(classes: int) -> nn.Module:
+def network(classes: int) -> Any:
     """ResNet-50 whose last layer is replaced by 2048-128-classes, the only part that learns."""
-    model: nn.Module = models.resnet50(weights=None)  # the time does not depend on the weights
+    model = models.resnet50(weights=None)  # the time does not depend on the weights
     for parameter in model.parameters():
         parameter.requires_grad = False
     model.fc = nn.Sequential(nn.Linear(2048, 128), nn.ReLU(), nn.Linear(128, classes))
