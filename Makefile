@@ -1,7 +1,7 @@
 # Everything runs in one locked environment, .venv, which uv makes. Each target brings it up to date first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test lint bench-dags bench-localaws environment environment-sdk-v2
+.PHONY: help demo down test lint bench environment environment-sdk-v2
 .DELETE_ON_ERROR:
 
 UV_VERSION := 0.13.9
@@ -37,11 +37,8 @@ lint: environment ## ruff and mypy
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
 
-bench-dags: environment ## how long the DAG files take to parse
-	@$(RUN) python benchmarks/dag_parse.py
-
-bench-localaws: environment ## what the local AWS costs, against its limits
-	@$(RUN) python -m benchmarks.localaws
+bench: environment ## how fast, dear and good all of it is, into docs/performance.md; half an hour
+	@$(RUN) python -m benchmarks
 
 environment-sdk-v2: environment ## the SageMaker SDK v2 in an environment of its own, for tests/clients
 	@$(RUN) python tests/clients/sdk_v2.py

@@ -1,29 +1,39 @@
-"""How long each DAG file takes to parse, as a multiple of `from airflow.sdk import DAG` alone.
+"""How long each DAG file takes to parse, beside the import of the provider's operators that it uses.
 
-    make bench-dags
+    python -m benchmarks.dag_parse
 
 Processor seconds of fresh interpreters, medians over rounds in which each is measured once, so that a busy machine
-slows both sides alike. Exits 1 when a file takes 1.5 times as long or more: what is imported at the top of a DAG file
-is paid for at every parse and by every task.
+slows both sides alike. Which operators a file uses is read off its tasks: the modules of the Airflow providers that
+their classes, or what these derive from, come from. What is imported at the top of a DAG file is paid for at every
+parse and by every task.
 """
 
+import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.figures import Figure, main
+from benchmarks.photos import ROOT
+
 ROUNDS = 7
-LIMIT = 1.5
-BASE = "from airflow.sdk import DAG"
 LOAD = "import runpy, sys; runpy.run_path(sys.argv[1])"
+SDK = "from airflow.sdk import DAG"
+OPERATORS = """
+import json, runpy, sys
+from airflow.sdk import DAG
+dags = [value for value in runpy.run_path(sys.argv[1]).values() if isinstance(value, DAG)]
+classes = {base for dag in dags for task in dag.tasks for base in type(task).__mro__}
+modules = {base.__module__ for base in classes if base.__module__.startswith("airflow.providers")}
+print(json.dumps(sorted(modules)), file=sys.stderr)
+"""
 
 
-def processor_seconds(home: str, code: str, *arguments: str) -> float:
-    """The user and system seconds of one fresh interpreter."""
+def interpreter(home: str, code: str, *arguments: str) -> tuple[float, str]:
+    """The processor seconds of a fresh interpreter, and what it said on stderr."""
     environment = {
         "PATH": os.environ["PATH"],
         "AIRFLOW_HOME": home,
@@ -31,27 +41,37 @@ def processor_seconds(home: str, code: str, *arguments: str) -> float:
         "PYTHONPATH": str(ROOT / "plugins"),
     }
     before = os.times()
-    subprocess.run([sys.executable, "-c", code, *arguments], env=environment, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, check=True, capture_output=True, text=True
+    )
     after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return after.children_user + after.children_system - before.children_user - before.children_system, done.stderr
 
 
-def main() -> int:
-    """Measure, print a line for each, and say whether all are within the limit."""
-    commands = {BASE: (BASE,), **{file.name: (LOAD, str(file)) for file in sorted((ROOT / "dags").glob("*.py"))}}
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
+def measure() -> Iterator[Figure]:
+    """A figure a file, the rounds taken together."""
     with tempfile.TemporaryDirectory() as home:
-        for command in commands.values():
-            processor_seconds(home, *command)  # fills the caches
+        commands: dict[str, tuple[str, ...]] = {SDK: (SDK,)}
+        for file in sorted((ROOT / "dags").glob("*.py")):
+            modules = json.loads(interpreter(home, OPERATORS, str(file))[1].splitlines()[-1])
+            commands[file.name] = (LOAD, str(file))
+            commands[f"operators of {file.name}"] = ("\n".join([SDK, *(f"import {module}" for module in modules)]),)
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(ROUNDS):
             for name, command in commands.items():
-                seconds[name].append(processor_seconds(home, *command))
+                seconds[name].append(interpreter(home, *command)[0])
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    print(f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}, {ROUNDS} rounds")
-    for name, median in medians.items():
-        print(f"{median:6.2f} s  {median / medians[BASE]:5.2f}x  {name}")
-    return int(max(medians.values()) >= LIMIT * medians[BASE])
+    for name in (name for name in commands if name.endswith(".py") and not name.startswith("operators")):
+        imports = medians[f"operators of {name}"]
+        yield Figure(
+            f"DAG parse, {name}",
+            "processor seconds to parse, over importing the provider's operators that its tasks are made of",
+            medians[name] / imports,
+            "times",
+            1.15,
+            detail={"file, s": medians[name], "operators, s": imports, f"{SDK}, s": medians[SDK]},
+        )
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main(measure)

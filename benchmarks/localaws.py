@@ -1,10 +1,9 @@
 """What the local AWS costs: memory, start, a describe, an invocation, and invocations at 200 a second.
 
-    make bench-localaws
+    python -m benchmarks.localaws
 
 Measured with boto3 against servers of its own, which keep to two cores. Each figure is the best of several tries, since
-what else the machine has to do comes and goes. Prints them beside their limits, with the machine's cores and load, and
-exits 1 when a limit is missed.
+what else the machine has to do comes and goes.
 """
 
 import configparser
@@ -13,7 +12,6 @@ import http.client
 import io
 import json
 import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -33,6 +31,7 @@ import botocore.config
 import httpx
 import psutil
 
+from benchmarks.figures import Figure, main
 from localaws.__main__ import ACCOUNT_ID, HOST, REGION, environment
 from localaws.cloud import Cloud, Credentials
 from localaws.store import Store
@@ -77,19 +76,14 @@ TRUST = {
 READ = {"Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}]}
 
 
-def main() -> int:
-    """Measure, print a line for each figure, and say whether all are within their limits."""
+def measure() -> Iterator[Figure]:
+    """Every figure of `measured`, with its unit and its limit."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    print(
-        f"{CORES} of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.platform()}, "
-        f"Python {platform.python_version()}"
-    )
     with tempfile.TemporaryDirectory() as directory:
-        figures = dict(measured(Path(directory)))
-    for name, figure in figures.items():
-        print(f"{figure:8.2f}  {f'at most {LIMITS[name]:g}' if name in LIMITS else '':<12}  {name}")
-    print(f"load {os.getloadavg()[0]:.1f} at the end")
-    return int(any(figures[name] > limit for name, limit in LIMITS.items()))
+        for name, value in dict(measured(Path(directory))).items():
+            what, _, unit = name.rpartition(", ")
+            measured_as = "best of several tries, the local AWS on two cores"
+            yield Figure(f"local AWS: {what or unit}", measured_as, value, unit if what else "", LIMITS.get(name))
 
 
 def measured(directory: Path) -> Iterator[tuple[str, float]]:
@@ -260,4 +254,4 @@ def sustained(runtime: Any, endpoint: str) -> Iterator[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main(measure)

@@ -17,8 +17,8 @@ and its update starts `deploy`.
 - `evaluate`, a processing job, sends every test photo through the artifact's own `inference.py`, and through that of
   the champion: the model in service when the run began, else the newest approved one.
 - `judge` **holds** a model below `evaluate.minimum_top1`, one that loses to the champion on the same photos by more
-  than chance explains, and one that loses too much of a class. Its report, `runs/.../report/report.md` in the bucket,
-  says why in plain words, and what the run cost.
+  than chance explains, and one that loses too much of a class. Its report, `runs/.../report/report.html` in the
+  bucket, says why in plain words, how sure the model is and where it errs, and what the run cost.
 - `register` makes a version in the model package group. Held models are registered too, so that the same photos are
   not trained on again.
 - `ask` waits for a person when `approval` is `ask` and the model could be promoted: *Required Actions* in Airflow, with

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+import embeddings
 from embed import random_crop
 from job import BASE, JobError
 from photos import Crop, centre_crop, read_photo
@@ -33,10 +34,10 @@ class Photos:
     labels: Sequence[int]
 
 
-def embedded_photos(embeddings: Path, split: str) -> Photos:
-    """The photos that embed.py could read, in the channel of their split. Raises JobError."""
-    with np.load(embeddings / f"{split}.npz") as arrays:
-        photos = Photos(CHANNELS[split], arrays["photos"].tolist(), arrays["labels"].tolist())
+def embedded_photos(folder: Path, split: str, classes: list[str]) -> Photos:
+    """The photos that embed.py could read, as it wrote in a folder, in the channel of their split. Raises JobError."""
+    found = embeddings.read_photos(folder, split)
+    photos = Photos(CHANNELS[split], found.names.tolist(), np.searchsorted(classes, found.class_names).tolist())
     for name in photos.names:
         if not (photos.folder / name).is_file():
             raise JobError(f"{photos.folder / name} is missing: fine-tuning needs a channel {split} with its photos")

@@ -2,12 +2,12 @@
 
 A SageMaker processing job: `python3 /opt/ml/processing/input/code/embed.py --backbone resnet50 --views 4`.
 
-Reads `input/{train,valid,test}` and `input/weights/<backbone>.pth`; writes to `output/`:
+Reads `input/{train,valid,test}` and `input/weights/<backbone>.pth`; writes to `output/` what `embeddings.py` says.
+View 0 is the centre crop; the others, of training photos only, are random crops, half of them mirrored.
 
-- `train.npz`, `valid.npz`, `test.npz`: `features` float32 (photos, views, features), `labels` int64 (photos,), an index
-  into the classes, and `photos` (photos,), the paths under the split's input directory. View 0 is the centre crop; the
-  others, of training photos only, are random crops, half of them mirrored.
-- `classes.json`, the class folders, sorted; `report.json`, what was read and what could not be.
+On several instances each finds its share of the photos, perhaps none, and writes files under its own name. Whether a
+classifier can come of all of them is judged where they are all seen: by train.py, and here already when the job has one
+instance.
 """
 
 import json
@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import embeddings
 from backbones import BACKBONES, Backbone, WeightsError, load
 from dataset import Photo, find_photos
 from job import BASE, MESSAGE, JobError, parse, run
@@ -31,8 +32,8 @@ from photos import Crop, UnreadablePhotoError, centre_crop, crop, read_photo
 
 INPUT = BASE / "processing/input"
 OUTPUT = BASE / "processing/output"
+CLUSTER = BASE / "config/resourceconfig.json"
 
-SPLITS = ("train", "valid", "test")
 BATCH = 8  # crops a thread computes at once: they fit its processor's cache, 32 took twice as long each
 PROGRESS_SECONDS = 5.0
 
@@ -93,10 +94,11 @@ class Embedder:
         """The features (photos, views, features) of the photos that can be read, and these photos."""
         size = max(1, BATCH // views)
         batches = [photos[start : start + size] for start in range(0, len(photos), size)]
-        features: list[NDArray[np.float32]] = []
+        features = [np.empty((0, views, self.backbone.width), np.float32)]
         readable: list[Photo] = []
         # One thread of torch in each of ours: none waits for another, as threads that share one convolution would.
-        with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        cores = len(os.sched_getaffinity(0))
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for batch, done in zip(batches, pool.map(lambda batch: self._batch(batch, views), batches), strict=True):
                 features.append(done[0])
                 readable += done[1]
@@ -113,7 +115,7 @@ class Embedder:
             except UnreadablePhotoError as error:
                 print(f"left out {photo.name}: {error}", flush=True)
                 self.unreadable.append(photo.name)
-        return self.backbone.features(crops).numpy().reshape(len(readable), views, -1), readable
+        return self.backbone.features(crops).numpy().reshape(len(readable), views, self.backbone.width), readable
 
     def _tell(self, photos: int) -> None:
         self._done += photos
@@ -122,63 +124,41 @@ class Embedder:
             print(f"embedded {self._done} of {self.total} photos", flush=True)
 
 
-def classes_of(splits: dict[str, list[Photo]]) -> list[str]:
-    """The classes, sorted: those with training photos. Raises JobError when a classifier cannot come of the splits."""
-    for split, photos in splits.items():
-        if not photos:
-            raise JobError(f"no photo in the {split} split: add some under {split}/NNN.Breed/ and publish them again")
-    classes = sorted({photo.class_name for photo in splits["train"]})
-    if len(classes) < 2:
-        raise JobError(f"only one class has training photos, {classes[0]}: a classifier needs two or more")
-    for split, photos in splits.items():
-        if untrained := sorted({photo.class_name for photo in photos} - set(classes)):
-            raise JobError(
-                f"{', '.join(untrained)}: photos in the {split} split but none to train with; add some there"
-            )
-    return classes
-
-
-def check_unreadable(unreadable: list[str], total: int, share: float) -> None:
-    """Raises JobError when more than the share of all photos could not be read."""
-    if len(unreadable) > share * total:
-        raise JobError(
-            f"{len(unreadable)} of {total} photos cannot be read, more than --max_unreadable_share {share} allows; "
-            f"replace or remove them: {', '.join(sorted(unreadable))}"
-        )
+def cluster() -> tuple[str, int]:
+    """This instance's name and the number of instances, as SageMaker tells a processing container; else it is alone."""
+    if not CLUSTER.is_file():
+        return "algo-1", 1
+    config = json.loads(CLUSTER.read_text())
+    return config["current_host"], len(config["hosts"])
 
 
 def main(argv: list[str]) -> None:
-    """Embeds the three splits."""
+    """Embeds this instance's share of the three splits."""
     started = time.monotonic()
     options = parse(Options, argv)
-    found = {split: find_photos(INPUT / split) for split in SPLITS}
-    classes_of(found)
-    total = sum(map(len, found.values()))
+    host, hosts = cluster()
+    found = {split: find_photos(INPUT / split) for split in embeddings.SPLITS}
     try:
         backbone = load(options.backbone, INPUT / f"weights/{options.backbone}.pth")
     except WeightsError as error:
         raise JobError(str(error)) from error
-    embedder = Embedder(backbone, options.seed, total)
-    embedded = {
-        split: embedder.embed(photos, options.views if split == "train" else 1) for split, photos in found.items()
-    }
-    check_unreadable(embedder.unreadable, total, options.max_unreadable_share)
-    classes = classes_of({split: photos for split, (_, photos) in embedded.items()})
-
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    for split, (features, photos) in embedded.items():
-        labels = np.array([classes.index(photo.class_name) for photo in photos], np.int64)
-        np.savez(OUTPUT / f"{split}.npz", features=features, labels=labels, photos=[photo.name for photo in photos])
-    (OUTPUT / "classes.json").write_text(json.dumps(classes))
+    embedder = Embedder(backbone, options.seed, sum(map(len, found.values())))
+    counts = {}
+    for split, photos in found.items():
+        features, readable = embedder.embed(photos, options.views if split == "train" else 1)
+        embeddings.write(OUTPUT, split, host, readable, features)
+        counts[split] = len(readable)
     report = {
-        "photos": {split: len(photos) for split, (_, photos) in embedded.items()},
-        "classes": len(classes),
+        "photos": counts,
         "unreadable": sorted(embedder.unreadable),
-        "features": BACKBONES[options.backbone].features,
+        "max_unreadable_share": options.max_unreadable_share,
+        "features": backbone.width,
         "seconds": round(time.monotonic() - started, 1),
     }
-    (OUTPUT / "report.json").write_text(json.dumps(report))
-    print(f"embedded {total - len(embedder.unreadable)} photos of {len(classes)} classes in {report['seconds']} s")
+    embeddings.write_report(OUTPUT, host, report)
+    if hosts == 1:
+        embeddings.classes_of(OUTPUT)
+    print(f"embedded {sum(counts.values())} photos in {report['seconds']} s")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 A SageMaker processing job: `python3 /opt/ml/processing/input/code/evaluate.py`.
 
 Reads `input/model/model.tar.gz` and the photos of `input/test`; sends each photo's bytes through the functions of the
-archive's own `code/inference.py`; writes `report.json` and `confusion.png` to `output/`. The model that serves, if
-`input/champion/model.tar.gz` is there, is asked about the same photos, and the report compares the two.
+archive's own `code/inference.py`; writes `report.json`, what `measures.py` makes of the answers, to `output/`. The
+model that serves, if `input/champion/model.tar.gz` is there, is asked about the same photos, and the report compares
+the two.
 """
 
 import importlib
@@ -15,40 +16,20 @@ import tarfile
 import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from confusion import draw
 from dataset import Photo, find_photos
 from job import BASE, MESSAGE, JobError, run
+from measures import Answers, compare, report
 
 INPUT = BASE / "processing/input"
 OUTPUT = BASE / "processing/output"
-SAMPLES = 5
 
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The photos the model answered: scores (n, classes) and the index of each one's class (n,)."""
-
-    photos: list[Photo]
-    scores: NDArray[np.float64]
-    truth: NDArray[np.int64]
-    labels: list[str]
-    unreadable: list[str]
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """Whether the highest score is that of the photo's class (n,)."""
-        right: NDArray[np.bool_] = self.scores.argmax(1) == self.truth
-        return right
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -97,7 +78,8 @@ def ask(folder: Path, photos: list[Photo]) -> Answers:
             return None
         return content
 
-    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         answers = list(pool.map(answer, photos))
     answered = [(photo, content) for photo, content in zip(photos, answers, strict=True) if content]
     if not answered:
@@ -108,66 +90,8 @@ def ask(folder: Path, photos: list[Photo]) -> Answers:
         truth=np.array([place.get(photo.class_name, -1) for photo, _ in answered], np.int64),
         labels=answered[0][1]["labels"],
         unreadable=[photo.name for photo, content in zip(photos, answers, strict=True) if not content],
+        training=json.loads((folder / "model.json").read_text()),
     )
-
-
-def report(answers: Answers) -> dict[str, Any]:
-    """The accuracies, and up to five photos of different classes that were recognised with the most certainty."""
-    order = np.argsort(-answers.scores, axis=1)
-    return {
-        "photos": len(answers.photos),
-        "classes": len(answers.labels),
-        "top1": float(answers.right.mean()),
-        "top5": float((order[:, :5] == answers.truth[:, None]).any(1).mean()),
-        "per_class": per_class(answers, answers.right),
-        "samples": samples(answers),
-        "unreadable": answers.unreadable,
-        "champion": None,
-    }
-
-
-def per_class(answers: Answers, right: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
-    """How many photos of each class there are, and which share of them is right."""
-    return {
-        answers.labels[index]: {
-            "photos": int((answers.truth == index).sum()),
-            "top1": float(right[answers.truth == index].mean()),
-        }
-        for index in np.unique(answers.truth)
-    }
-
-
-def samples(answers: Answers) -> list[dict[str, Any]]:
-    """The surest right answers, one a class, the surest first; none when no answer was right."""
-    exponentials = np.exp(answers.scores - answers.scores.max(1, keepdims=True))
-    certainty = (exponentials / exponentials.sum(1, keepdims=True)).max(1)
-    surest: dict[int, int] = {}
-    for index in np.argsort(-certainty, kind="stable"):
-        if answers.right[index]:
-            surest.setdefault(int(answers.truth[index]), int(index))
-    return [
-        {
-            "photo": answers.photos[index].name,
-            "label": answers.labels[label],
-            "probability": float(certainty[index]),
-        }
-        for label, index in list(surest.items())[:SAMPLES]
-    ]
-
-
-def compare(answers: Answers, champion: Answers) -> dict[str, Any]:
-    """The champion's accuracies on the same photos, and how many only one of the two gets right.
-
-    What the champion cannot read, or is of a class that it does not know, it gets wrong.
-    """
-    known = {photo.name: bool(right) for photo, right in zip(champion.photos, champion.right, strict=True)}
-    theirs = np.array([known.get(photo.name, False) for photo in answers.photos])
-    return {
-        "top1": float(theirs.mean()),
-        "only_model": int((answers.right & ~theirs).sum()),
-        "only_champion": int((theirs & ~answers.right).sum()),
-        "per_class": per_class(answers, theirs),
-    }
 
 
 def evaluate(archive: Path, photos: list[Photo]) -> Answers:
@@ -178,7 +102,7 @@ def evaluate(archive: Path, photos: list[Photo]) -> Answers:
 
 
 def main(_: list[str]) -> None:
-    """Writes the report and the confusion matrix."""
+    """Writes the report."""
     photos = find_photos(INPUT / "test")
     if not photos:
         raise JobError("no test photos: add some under test/NNN.Breed/ and publish them again")
@@ -191,9 +115,6 @@ def main(_: list[str]) -> None:
         summary["champion"] = compare(answers, evaluate(INPUT / "champion/model.tar.gz", photos))
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "report.json").write_text(json.dumps(summary))
-    counts = np.zeros((len(answers.labels), len(answers.labels)), np.int64)
-    np.add.at(counts, (answers.truth, answers.scores.argmax(1)), 1)
-    draw(counts, answers.labels).save(OUTPUT / "confusion.png")
     print(f"{summary['photos']} test photos: top1={summary['top1']:.4f} top5={summary['top5']:.4f}", flush=True)
     if champion := summary["champion"]:
         print(f"the champion on the same photos: top1={champion['top1']:.4f}", flush=True)

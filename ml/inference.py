@@ -1,6 +1,6 @@
 """Serves the classifier in SageMaker's PyTorch containers, by their contract of four functions.
 
-Request: the bytes of a photo, `image/jpeg` or `image/png`. Answer, `application/json`:
+Request: the bytes of a photo, `image/jpeg`, `image/png`, `image/gif` or `image/webp`. Answer, `application/json`:
 `{"scores": [[-0.0179, 0.0294, ...]], "labels": ["American_bulldog", ...]}`, one raw score (a logit) a class.
 """
 
@@ -26,7 +26,7 @@ else:
     except ModuleNotFoundError:
         ToolkitError = Exception
 
-CONTENT_TYPES = ("image/jpeg", "image/png")
+CONTENT_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 ACCEPTS = ("application/json", "application/*", "*/*")
 
 
@@ -70,19 +70,19 @@ def model_fn(model_dir: str) -> Classifier:
 
 
 def input_fn(body: bytes | bytearray, content_type: str) -> bytes:
-    """The photo's bytes. Raises RequestError: 415."""
+    """The photo's bytes, which may be of another of these types than is said. Raises RequestError: 415."""
     if content_type.partition(";")[0].strip().lower() not in CONTENT_TYPES:
-        raise RequestError(415, f"content type {content_type!r} is not supported: send {' or '.join(CONTENT_TYPES)}")
+        raise RequestError(415, f"content type {content_type!r} is not supported: send {', '.join(CONTENT_TYPES)}")
     return bytes(body)
 
 
 def predict_fn(photo: bytes, model: Classifier) -> Prediction:
-    """The scores (1, classes) of the photo. Raises RequestError: 400."""
+    """The scores (1, classes) of the photo. Raises RequestError: 422."""
     side = model.backbone.side
     try:
         image: Image.Image = read_photo(photo, side)
     except UnreadablePhotoError as error:
-        raise RequestError(400, f"the photo cannot be read: {error}") from error
+        raise RequestError(422, f"the photo cannot be read: {error}") from error
     features = model.backbone.features([centre_crop(image, side)])
     return {"scores": linear(features, model.weight, model.bias).tolist(), "labels": model.labels}
 

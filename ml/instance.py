@@ -51,16 +51,17 @@ class Work:
 
 
 def fetch(s3: Any, work: Work) -> None:
-    """Put the channels in place."""
+    """Put the channels in place: each object under its key from the prefix's last slash on, as SageMaker does."""
     for name, prefix in work.channels.items():
-        channel = BASE / "input/data" / name
-        channel.mkdir(parents=True, exist_ok=True)
+        channel, start = BASE / "input/data" / name, prefix.rfind("/") + 1
         if prefix.endswith(".manifest"):
             fetch_listed(s3, work.bucket, prefix, channel)
             continue
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=work.bucket, Prefix=prefix):
             for item in page.get("Contents", ()):
-                s3.download_file(work.bucket, item["Key"], str(channel / Path(item["Key"]).name))
+                target = channel / item["Key"][start:]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                s3.download_file(work.bucket, item["Key"], str(target))
 
 
 def fetch_listed(s3: Any, bucket: str, manifest: str, channel: Path) -> None:

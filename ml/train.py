@@ -2,10 +2,11 @@
 
 A SageMaker training job in script mode: `train.py --backbone resnet50 --learning_rate 0.001 --epochs 30`.
 
-Reads the channel `embeddings` (what embed.py wrote) and writes `head.pth`, `classes.json` and `model.json` to the model
-directory. With the channel `weights`, that of the final training, the model directory also gets `backbone.pth` and
-`code/`, all that serving needs. With `finetune_epochs` above 0 and the photos in the channels `train` and `valid`, the
-training goes on from the head and trains the backbone too (`finetune.py`); `backbone.pth` is then what that made.
+Reads the channel `embeddings` (what embed.py wrote, see `embeddings.py`) and writes `head.pth`, `classes.json` and
+`model.json` to the model directory. With the channel `weights`, that of the final training, the model directory also
+gets `backbone.pth` and `code/`, all that serving needs. With `finetune_epochs` above 0 and the photos in the channels
+`train` and `valid`, the training goes on from the head and trains the backbone too (`finetune.py`); `backbone.pth` is
+then what that made.
 
 The model kept is that of the epoch with the lowest valid_loss, its scores divided by the temperature that makes their
 softmax the likeliest on the valid photos. Of the best linear head and the fine-tuned models it is the one whose loss is
@@ -33,6 +34,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, dropout, linear
 from torch.optim.adamw import adamw
 
+import embeddings
 from backbones import BACKBONES, WeightsError, read_network
 from job import BASE, FAILURE, JobError, parse, run
 from outcome import Figures, Model, calibrated_loss, temperature
@@ -133,18 +135,17 @@ class Epoch(Figures):
         return linear(features, self.weight, self.bias)
 
 
-def read_split(name: str, features: int, device: torch.device) -> Split:
+def read_split(name: str, classes: list[str], features: int, device: torch.device) -> Split:
     """A split of the embeddings on a device, each view of a photo a row. Raises JobError."""
-    path = EMBEDDINGS / f"{name}.npz"
-    if not path.is_file():
-        raise JobError(f"{path} is missing: the embeddings channel must hold what embed.py wrote")
-    with np.load(path) as arrays:
-        photos, views, width = arrays["features"].shape
-        vectors = torch.from_numpy(arrays["features"]).reshape(photos * views, width)
-        labels = torch.from_numpy(arrays["labels"]).repeat_interleave(views)
+    found = embeddings.read_photos(EMBEDDINGS, name)
+    vectors = torch.from_numpy(embeddings.read_features(EMBEDDINGS, name, found.names))
+    _, views, width = vectors.shape
     if width != features:
-        raise JobError(f"{path} holds {width} features a photo, --backbone makes {features}: embed with that backbone")
-    return Split(vectors.to(device), labels.to(device))
+        raise JobError(
+            f"{EMBEDDINGS / name} holds {width} features a photo, --backbone makes {features}: embed with that backbone"
+        )
+    labels = torch.from_numpy(np.searchsorted(classes, found.class_names)).repeat_interleave(views)
+    return Split(vectors.flatten(0, 1).to(device), labels.to(device))
 
 
 def fit(train: Split, valid: Split, classes: int, options: Hyperparameters, group: Group) -> Iterator[Epoch]:
@@ -195,7 +196,7 @@ def announced(epochs: Iterator[F], group: Group, rate: str = "--learning_rate") 
         yield epoch
 
 
-def finetuned(head: Model, options: Hyperparameters, group: Group) -> tuple[list[Figures], Model]:
+def finetuned(head: Model, classes: list[str], options: Hyperparameters, group: Group) -> tuple[list[Figures], Model]:
     """Trains the backbone too, on from a head: the epochs of that, and the better of the two models. Raises JobError.
 
     The better one has the lower valid_loss at its own temperature, as it would be saved.
@@ -214,7 +215,7 @@ def finetuned(head: Model, options: Hyperparameters, group: Group) -> tuple[list
         options.seed,
         number=options.epochs,
     )
-    train, valid = (embedded_photos(EMBEDDINGS, split) for split in ("train", "valid"))
+    train, valid = (embedded_photos(EMBEDDINGS, split, classes) for split in ("train", "valid"))
     try:
         network = read_network(options.backbone, weights_file(options))
     except WeightsError as error:
@@ -275,15 +276,15 @@ def main(argv: list[str]) -> None:
                 "--finetune_epochs 0"
             )
         features = BACKBONES[options.backbone].features
-        train, valid = (read_split(name, features, group.device) for name in ("train", "valid"))
-        classes: list[str] = json.loads((EMBEDDINGS / "classes.json").read_text())
+        classes = embeddings.classes_of(EMBEDDINGS)
+        train, valid = (read_split(name, classes, features, group.device) for name in ("train", "valid"))
         epochs = list(announced(fit(train, valid, len(classes), options, group), group))
         best = min(epochs, key=lambda epoch: epoch.valid_loss)
         if group.first:
             kept = Model(best, best.weight, best.bias, best.scores(valid.features.cpu()))
             more: list[Figures] = []
             if options.finetune_epochs:
-                more, kept = finetuned(kept, options, group)
+                more, kept = finetuned(kept, classes, options, group)
             divisor = temperature(kept.scores, valid.labels.cpu())
             save([*epochs, *more], kept, divisor, classes, options)
             print(f"kept the model of epoch {kept.epoch.number}:\n{kept.epoch}", flush=True)

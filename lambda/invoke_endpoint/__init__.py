@@ -12,8 +12,9 @@ Environment
     A required variable that is missing fails the invocation with an error naming it.
 
 Event
-    {"url": "https://..."} or {"image": "<base64 of a JPEG or PNG>"}, with an optional {"top_k": 5} (1 to the number of
-    classes); or an event of a Function URL or API Gateway (payload 1.0 or 2.0) with the same as its JSON body.
+    {"url": "https://..."} or {"image": "<base64 of a JPEG, PNG, GIF or WebP>"}, with an optional {"top_k": 5} (1 to the
+    number of classes); or an event of a Function URL or API Gateway (payload 1.0 or 2.0) with the same as its JSON
+    body. Of an animation the first frame is looked at.
 
 Answer
     statusCode     200
@@ -31,8 +32,8 @@ Errors
     400 photo_unavailable      the photo's server cannot be reached or does not hand it out
     403 address_not_allowed    not https on port 443, or not a public address
     413 photo_too_large        more than 10 MiB
-    415 unsupported_type       not JPEG or PNG
-    422 unreadable_image       broken, or no image at all
+    415 unsupported_type       not JPEG, PNG, GIF or WebP
+    422 unreadable_image       broken, too many pixels, or no image at all
     502 endpoint_failed        the endpoint, or the right to call it, is missing or broken
     504 timed_out              the photo took over 5 s, or the endpoint longer than the function may run
     500 internal_error         a fault in the function

@@ -17,6 +17,7 @@ STALE = (ConnectionError, ssl.SSLEOFError)
 # Networks on the way forget an idle connection without a word, and a request on it would wait for its timeout.
 IDLE_SECONDS = 60
 FAILED = "the endpoint could not answer: the reason is in the function's log"
+UNREADABLE = "the photo cannot be read: it is broken, has too many pixels, or is not an image"
 TOO_SLOW = "the endpoint took too long to answer"
 
 
@@ -88,8 +89,8 @@ def _failure(status: int, error_type: str, body: bytes) -> InvocationError:
     original = answer.get("OriginalStatusCode")
     detail = {"endpoint_status": status, "error_type": error_type, "original_status": original, "cause": message}
     if error_type == "ModelError":
-        if original == http.HTTPStatus.BAD_REQUEST:
-            return UnreadableImageError("the photo cannot be read: it is broken, or not an image", **detail)
+        if original == http.HTTPStatus.UNPROCESSABLE_ENTITY:
+            return UnreadableImageError(UNREADABLE, **detail)
         if original == http.HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             return UnsupportedTypeError("the endpoint does not take this type of image", **detail)
         if original == 0 and "timed out" in message:  # SageMaker's word for a container that used up its 60 seconds

@@ -47,14 +47,14 @@ class PhotoTooLargeError(InvocationError):
 
 
 class UnsupportedTypeError(InvocationError):
-    """Something else than JPEG or PNG."""
+    """Something else than JPEG, PNG, GIF or WebP."""
 
     status = 415
     code = "unsupported_type"
 
 
 class UnreadableImageError(InvocationError):
-    """Not the image that it is said to be, or a broken one."""
+    """No image, a broken one, or one of too many pixels."""
 
     status = 422
     code = "unreadable_image"

@@ -40,6 +40,8 @@ CONTENT_TYPES = {
     "image/jpg",
     "image/pjpeg",
     "image/png",
+    "image/gif",
+    "image/webp",
     "application/octet-stream",
     "binary/octet-stream",
     "",
@@ -127,7 +129,7 @@ def _photo(response: http.client.HTTPResponse) -> bytes:
         raise PhotoUnavailableError(f"the photo's server answered with status {response.status}")
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content_type not in CONTENT_TYPES:
-        raise UnsupportedTypeError("the url is not of a JPEG or PNG image", content_type=content_type)
+        raise UnsupportedTypeError("the url is not of a JPEG, PNG, GIF or WebP image", content_type=content_type)
     data = b"" if (response.length or 0) > MAX_BYTES else response.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES or (response.length or 0) > MAX_BYTES:
         raise PhotoTooLargeError(f"the photo is larger than {MAX_BYTES // 2**20} MiB")
@@ -140,7 +142,7 @@ def _photo(response: http.client.HTTPResponse) -> bytes:
 def _response(target: Target, allowed_hosts: frozenset[str], deadline: float) -> Iterator[http.client.HTTPResponse]:
     headers = {
         "Host": target.authority,
-        "Accept": "image/jpeg, image/png",
+        "Accept": "image/jpeg, image/png, image/gif, image/webp",
         "Accept-Encoding": "identity",
         "Connection": "close",
         "User-Agent": "kennel-invoke-endpoint",  # some photo hosts refuse requests without one

@@ -14,9 +14,15 @@ from .errors import BadRequestError, EndpointError, PhotoTooLargeError, Unreadab
 from .fetch import MAX_BYTES, MAX_SECONDS, fetch
 
 DEFAULT_TOP_K = 5
-IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
-# Images all right, of types the endpoint does not take: GIF, WebP, BMP, TIFF.
-OTHER_IMAGES = (b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+# The first bytes of the types that the endpoint takes.
+IMAGE_TYPES = {
+    rb"\xff\xd8\xff": "image/jpeg",
+    rb"\x89PNG\r\n\x1a\n": "image/png",
+    rb"GIF8[79]a": "image/gif",
+    rb"RIFF....WEBP": "image/webp",
+}
+# Other images: BMP, TIFF, AVIF and HEIC (videos begin so too), JPEG 2000, JPEG XL, icons, Photoshop.
+OTHER_IMAGES = rb"BM|II[*+]\0|MM\0[*+]|....ftyp|\0\0\0\x0c(jP  |JXL )|\xff\x4f\xff\x51|\xff\x0a|\0\0[\1\2]\0|8BPS"
 
 
 class Prediction(TypedDict):
@@ -98,16 +104,16 @@ def decode(image: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:
-        raise BadRequestError("`image` must be the base64 of a JPEG or PNG file") from error
+        raise BadRequestError("`image` must be the base64 of a JPEG, PNG, GIF or WebP file") from error
 
 
 def image_type(photo: bytes) -> str:
     """The media type that the first bytes tell, whatever the sender called it."""
-    for magic, media_type in IMAGE_TYPES.items():
-        if photo.startswith(magic):
+    for first_bytes, media_type in IMAGE_TYPES.items():
+        if re.match(first_bytes, photo, re.DOTALL):
             return media_type
-    if photo.startswith(OTHER_IMAGES):
-        raise UnsupportedTypeError("the photo is not a JPEG or PNG image", first_bytes=photo[:16].hex())
+    if re.match(OTHER_IMAGES, photo, re.DOTALL):
+        raise UnsupportedTypeError("the photo is not a JPEG, PNG, GIF or WebP image", first_bytes=photo[:16].hex())
     raise UnreadableImageError("the photo cannot be read: it is broken, or not an image", first_bytes=photo[:16].hex())
 
 

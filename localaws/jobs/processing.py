@@ -2,7 +2,8 @@
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from localaws.cloud import Cloud, Credentials, now
@@ -43,8 +44,11 @@ class ProcessingJob(Recorded):
 
     def _run_on(self, reserved: Sequence[Host], run: Run, bucket: Any, document: Document) -> None:
         workspaces = hosts.workspaces(reserved, functools.partial(self._cloud.directory, "jobs", KIND, self._name))
-        for number, workspace in enumerate(workspaces):
-            _bring_in(bucket, document, workspace, (number, len(reserved)), run)
+        environment = self._cloud.environment(self._credentials)
+        with ThreadPoolExecutor(len(reserved)) as pool:
+            shards = ((number, len(reserved)) for number in range(len(reserved)))
+            bring_in = functools.partial(_bring_in, bucket, document, run, environment)
+            list(pool.map(bring_in, workspaces, shards))
         containers = [
             self._container(document, workspace, reserved, host)
             for workspace, host in zip(workspaces, reserved, strict=True)
@@ -96,12 +100,19 @@ class ProcessingJob(Recorded):
         )
 
 
-def _bring_in(bucket: Any, document: Document, workspace: Workspace, shard: tuple[int, int], run: Run) -> None:
+def _bring_in(
+    bucket: Any,
+    document: Document,
+    run: Run,
+    environment: Mapping[str, str],
+    workspace: Workspace,
+    shard: tuple[int, int],
+) -> None:
     for given in document.get("ProcessingInputs", ()):
         source = given["S3Input"]
         target = workspace.real(source["LocalPath"])
         try:
-            s3.download(bucket, source, target, shard, run.check)
+            s3.download(bucket, source, target, shard, run.check, environment)
         except s3.TransferError as error:
             raise JobError(f"ClientError: Input {given['InputName']}: download failed: {error}") from error
     for output in _outputs(document):

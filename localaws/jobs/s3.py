@@ -1,7 +1,11 @@
 """A job's data: S3 to its workspace and back, with the rights of its role."""
 
+import contextlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 _THREADS = 8
 _CHUNK_BYTES = 1 << 20
+_MANY = 500  # objects, which take longer than another process takes to start
 
 Check = Callable[[], None]
 
@@ -64,7 +69,7 @@ def _of_manifest(s3: Any, uri: str) -> tuple[str, list[tuple[str, str]]]:
 
 def download_prefix(s3: Any, uri: str, target: Path) -> None:
     """Everything under an S3 prefix into a directory."""
-    _download(s3, *objects(s3, uri, "S3Prefix"), target, lambda: None)
+    download_named(s3, *objects(s3, uri, "S3Prefix"), target, lambda: None)
 
 
 def augmented_manifest(s3: Any, source: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -97,23 +102,36 @@ def _download_augmented_manifest(
     lines = augmented_manifest(s3, source)[index::count]
     places = sorted(split_uri(reference) for reference in _references(lines))
     for bucket in {bucket for bucket, _ in places}:
-        _download(s3, bucket, ((key, key) for of, key in places if of == bucket), target, check)
+        download_named(s3, bucket, ((key, key) for of, key in places if of == bucket), target, check)
     target.mkdir(parents=True, exist_ok=True)
     text = "".join(f"{json.dumps(line)}\n" for line in lines)
     (target / PurePosixPath(source["S3Uri"]).name).write_text(text)
 
 
-def download(s3: Any, source: Mapping[str, Any], target: Path, shard: tuple[int, int], check: Check) -> None:
+def download(
+    s3: Any,
+    source: Mapping[str, Any],
+    target: Path,
+    shard: tuple[int, int],
+    check: Check,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """What an S3DataSource names into a directory.
 
     Where it says ShardedByS3Key, `shard` (i, n) takes every n-th object from the i-th on. `check` comes before each.
+    Many objects come by a process of their own where the environment is given by which that finds S3: this one, which
+    serves them, would take turns with itself.
     """
     index, count = shard if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
     if source["S3DataType"] == "AugmentedManifestFile":
         _download_augmented_manifest(s3, source, target, (index, count), check)
     else:
         bucket, named = objects(s3, source["S3Uri"], source["S3DataType"])
-        _download(s3, bucket, named[index::count], target, check)
+        share = named[index::count]
+        if environment and len(share) >= _MANY:
+            _download_apart(environment, bucket, share, target, check)
+        else:
+            download_named(s3, bucket, share, target, check)
 
 
 def read(s3: Any, uri: str) -> bytes:
@@ -199,7 +217,28 @@ def _parent(key: str) -> str:
     return key[: key.rfind("/") + 1]
 
 
-def _download(s3: Any, bucket: str, named: Iterable[tuple[str, str]], target: Path, check: Check) -> None:
+def _download_apart(
+    environment: Mapping[str, str], bucket: str, named: list[tuple[str, str]], target: Path, check: Check
+) -> None:
+    with tempfile.TemporaryFile("w+") as work, tempfile.TemporaryFile("w+") as said:
+        json.dump({"bucket": bucket, "named": named, "target": str(target)}, work)
+        work.seek(0)
+        command = [sys.executable, "-m", "localaws.jobs.download"]
+        with subprocess.Popen(command, env={**os.environ, **environment}, stdin=work, stderr=said) as process:
+            try:
+                while process.poll() is None:
+                    check()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(0.1)
+            finally:
+                process.kill()
+        if process.returncode:
+            said.seek(0)
+            raise TransferError(said.read().strip().rpartition("\n")[2] or f"exit code {process.returncode}")
+
+
+def download_named(s3: Any, bucket: str, named: Iterable[tuple[str, str]], target: Path, check: Check) -> None:
+    """Objects, (key, name), into a directory, each under its name."""
     target.mkdir(parents=True, exist_ok=True)
 
     def download(item: tuple[str, str]) -> None:

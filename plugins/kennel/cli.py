@@ -81,7 +81,7 @@ def demo(
         report.write_text(json.dumps(document, indent=2) + "\n")
     # below the date the bucket's key is the photo's place in its directory
     photo = root / document["prediction"]["photo"].partition("/")[2]
-    summary.show(console, document, airflow.login(home), str(photo))
+    summary.show(console, document, home.report, airflow.login(home), str(photo))
 
 
 @data.command()

@@ -54,8 +54,9 @@ class Instance(Section):
 
 
 class Embed(Instance):
-    """The processing job that turns photos into vectors."""
+    """The processing job that turns photos into vectors. Of more than one instance, each does its share of them."""
 
+    instance_count: Count
     backbone: str
     views: Count
     max_unreadable_share: Share
@@ -216,9 +217,14 @@ class Classifier(Section):
         return self
 
     @model_validator(mode="after")
-    def _trials_fit_the_pool(self) -> "Classifier":
-        if self.tune.max_parallel_jobs > self.jobs_at_once:
-            raise ValueError("tune.max_parallel_jobs is above jobs_at_once: the tuning job would never start")
+    def _jobs_fit_the_pool(self) -> "Classifier":
+        for setting, instances in (
+            ("embed.instance_count", self.embed.instance_count),
+            ("tune.max_parallel_jobs", self.tune.max_parallel_jobs),
+            ("train.instance_count", self.train.instance_count),
+        ):
+            if instances > self.jobs_at_once:
+                raise ValueError(f"{setting} is above jobs_at_once: the job would never start")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kennel import names
+from kennel import names, tuning
 from kennel.config import Classifier, Costs, Instance
 from kennel.specs import ec2
 
@@ -40,7 +40,7 @@ def planned(classifier: Classifier, max_jobs: int, training_instance_type: str) 
     """The stages of a run on SageMaker; a job's limit stops it, so none takes longer."""
     tune, train = classifier.tune, classifier.train
     return [
-        _one("embed", classifier.embed),
+        _one("embed", classifier.embed, classifier.embed.instance_count),
         Planned("tune", max_jobs, 1, training_instance_type, tune.max_runtime_minutes * 60),
         Planned("train", 1, train.instance_count, training_instance_type, train.max_runtime_minutes * 60),
         _one("evaluate", classifier.evaluate),
@@ -50,14 +50,14 @@ def planned(classifier: Classifier, max_jobs: int, training_instance_type: str) 
 def planned_on_ec2(classifier: Classifier, instance_type: str) -> list[Planned]:
     """The stages of a run that trains on EC2, on demand, for as long as the instance lets itself live."""
     return [
-        _one("embed", classifier.embed),
+        _one("embed", classifier.embed, classifier.embed.instance_count),
         Planned("train", 1, 1, instance_type, ec2.limit_minutes(classifier) * 60),
         _one("evaluate", classifier.evaluate),
     ]
 
 
-def _one(stage: str, instance: Instance) -> Planned:
-    return Planned(stage, 1, 1, instance.instance_type, instance.max_runtime_minutes * 60)
+def _one(stage: str, instance: Instance, instances: int = 1) -> Planned:
+    return Planned(stage, 1, instances, instance.instance_type, instance.max_runtime_minutes * 60)
 
 
 def check(stages: Iterable[Planned], costs: Costs) -> float:
@@ -109,11 +109,9 @@ def _processing(sagemaker: Any, stage: str, job: Description, started: datetime.
 def _tuning(sagemaker: Any, stage: str, job: Description, started: datetime.datetime) -> Billed:
     seconds = 0
     for name in names.attempts(job["HyperParameterTuningJobName"]):
-        lister = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
-        for page in lister.paginate(HyperParameterTuningJobName=name):
-            for trial in page["TrainingJobSummaries"]:
-                if "TrainingStartTime" in trial:
-                    seconds += _seconds(trial["TrainingStartTime"], trial.get("TrainingEndTime"))
+        for trial in tuning.summaries(sagemaker, name):
+            if "TrainingStartTime" in trial:
+                seconds += _seconds(trial["TrainingStartTime"], trial.get("TrainingEndTime"))
     return Billed(stage, job["TrainingJobDefinition"]["ResourceConfig"]["InstanceType"], seconds)
 
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from kennel.config import Evaluate
 
+Z95 = 1.959964  # the normal distribution's 97.5 % quantile
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -65,6 +67,18 @@ def chance_of_loss(only_model: int, only_champion: int) -> float:
     differing = only_model + only_champion
     ways: int = sum(math.comb(differing, count) for count in range(only_champion, differing + 1))
     return ways / (1 << differing)
+
+
+def interval(share: float, photos: int) -> tuple[float, float]:
+    """Where the true share lies, with 95 % confidence, when this share of so many photos was right.
+
+    Wilson's score interval (Wilson 1927, JASA 22, 209-212), which stays within 0 to 1 and holds for few photos
+    (Brown, Cai and DasGupta 2001).
+    """
+    spread = Z95**2 / photos
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z95 / (1 + spread) * math.sqrt(share * (1 - share) / photos + spread / (4 * photos))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def lost_classes(model: dict[str, dict[str, float]], champion: dict[str, dict[str, float]], bound: float) -> list[str]:

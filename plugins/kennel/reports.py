@@ -7,10 +7,12 @@ from typing import Any
 from kennel import costs
 from kennel.names import Names
 
+PAGE = "report.html"
 Report = dict[str, Any]
 
 
 def run_report(
+    at: Names,
     chosen: dict[str, Any],
     evaluation: dict[str, Any],
     outcome: str,
@@ -30,6 +32,7 @@ def run_report(
     ]
     return {
         "run": chosen["run"],
+        "page": at.uri(at.run_key(chosen["run"], "report") + PAGE),
         "cutoff": chosen["cutoff"],
         "made_of": chosen["made_of"],
         **{name: chosen[name] for name in ("photos", "days", "duplicates")},
@@ -72,10 +75,17 @@ def markdown(report: Report) -> str:
         for stage in report["costs"]
     ]
     lines += [f"| all | | {report['billable_seconds']} | {report['usd']:.4f} |", ""]
+    lines += [f"Each class, the confusion matrix, the worst mistakes and more: {report['page']}", ""]
     return "\n".join(lines)
 
 
-def write(client: Any, names: Names, report: Report) -> None:
-    """Put `report.json` and `report.md` beside what the run made."""
-    for name, body in (("report.json", json.dumps(report, indent=1)), ("report.md", markdown(report))):
-        client.put_object(Bucket=names.bucket, Key=names.run_key(report["run"], "report") + name, Body=body.encode())
+def write(client: Any, names: Names, report: Report, page: str) -> None:
+    """Put `report.json`, `report.md` and the page for a browser beside what the run made."""
+    files = {
+        "report.json": (json.dumps(report, indent=1), "application/json"),
+        "report.md": (markdown(report), "text/markdown; charset=utf-8"),
+        PAGE: (page, "text/html; charset=utf-8"),
+    }
+    for name, (body, kind) in files.items():
+        key = names.run_key(report["run"], "report") + name
+        client.put_object(Bucket=names.bucket, Key=key, Body=body.encode(), ContentType=kind)

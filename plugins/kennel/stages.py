@@ -149,6 +149,7 @@ def embed(classifier: Classifier) -> ProcessingJobOperator:
         config=rendered(lambda context: jobs.embed_job(classifier, data(context))),
         check_interval=classifier.environment.poll_seconds,
         pool=POOL,
+        pool_slots=classifier.embed.instance_count,
     )
 
 
@@ -183,20 +184,21 @@ def judge(classifier: Classifier) -> Any:
 
     @task(task_id="judge", doc_md=judge.__doc__)
     def decide() -> dict[str, Any]:
-        from kennel import costs, judging, reports
+        from kennel import costs, judging, page, reports, tuning
 
         context = get_current_context()
         at, chosen = Names.of(classifier), context["ti"].xcom_pull(task_ids="snapshot")
-        s3 = client(classifier, "s3")
+        s3, sagemaker = client(classifier, "s3"), client(classifier, "sagemaker")
         evaluation = registry.read_report(s3, at, chosen["run"])
         champion = chosen["champion"]
         verdict = judging.judge(evaluation, champion and champion["run"], classifier.evaluate)
         outcome = "ask" if verdict.promote and context["params"]["approval"] == "ask" else verdict.outcome
         stages = {stage: context["ti"].xcom_pull(task_ids=stage) for stage in ("embed", "tune", "train", "evaluate")}
         started = context["dag_run"].start_date or context["dag_run"].run_after
-        billed = costs.billed(client(classifier, "sagemaker"), stages, started)
-        report = reports.run_report(chosen, evaluation, outcome, verdict.why, billed, classifier.costs.prices)
-        reports.write(s3, at, report)
+        billed = costs.billed(sagemaker, stages, started)
+        report = reports.run_report(at, chosen, evaluation, outcome, verdict.why, billed, classifier.costs.prices)
+        trials = tuning.ranked(sagemaker, stages["tune"]["Tuning"]) if stages["tune"] else []
+        reports.write(s3, at, report, page.render(report, evaluation, trials, classifier.tune.objective))
         return {
             "outcome": outcome,
             "why": verdict.why,

@@ -13,7 +13,7 @@ import pytest
 from kennel.config import ROOT
 
 FILES = sorted((ROOT / "dags").glob("*.py"))
-HEAVY = {"torch", "torchvision", "sagemaker", "pandas", "numpy"}
+HEAVY = {"torch", "torchvision", "sagemaker", "pandas", "numpy", "matplotlib"}
 
 LOAD = "import runpy, sys; namespace = runpy.run_path(sys.argv[1]);"
 

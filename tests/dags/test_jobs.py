@@ -20,6 +20,7 @@ from kennel import costs
 from kennel.defaults import JobAtFaultError, JobFailedError, OnlyWhatMayPass
 from kennel.operators.jobs import TrainingJobOperator, TuningJobOperator
 from kennel.triggers.jobs import JobTrigger
+from kennel.tuning import ranked
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
 QUICK = "print('loss=0.5;')"
@@ -305,6 +306,15 @@ def test_a_tuning_job_gives_its_best_trial(tuning: Any) -> None:
     best = result["Tuning"]["BestTrainingJob"]
     assert best["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 0.5
     assert 0.1 <= float(best["TunedHyperParameters"]["rate"]) <= 1
+
+
+def test_the_trials_of_a_tuning_job_are_ranked(local_aws: Any, tuning: Any) -> None:
+    script = "import os; print('loss=%s' % (1 - float(os.environ['SM_HP_RATE'])))"
+    result = tuning(script).execute_complete(NO_CONTEXT, event_of(defer(tuning(script)).trigger))
+    first, second = ranked(local_aws.client("sagemaker"), result["Tuning"])
+    assert first.name == result["Tuning"]["BestTrainingJob"]["TrainingJobName"]
+    assert first.objective is not None and second.objective is not None and first.objective <= second.objective
+    assert float(first.hyperparameters["rate"]) >= float(second.hyperparameters["rate"])
 
 
 def test_a_tuning_job_without_a_best_trial_fails(tuning: Any) -> None:

@@ -70,6 +70,13 @@ def test_the_run_says_what_it_would_have_cost(demo: dict[str, Any]) -> None:
     assert all(stage["billable_seconds"] > 0 and stage["usd"] > 0 for stage in costs)
 
 
+def test_the_runs_page_lies_beside_for_a_browser(kennel: Any, demo: dict[str, Any]) -> None:
+    page = (kennel.home / "report.html").read_text()
+    assert (kennel.home / "report.html").as_uri() in demo["output"]
+    assert demo["page"].split("/")[-3] in page
+    assert all(trial["name"] in page for trial in demo["tuning"]["trials"])
+
+
 def test_it_is_in_service_and_scales(demo: dict[str, Any]) -> None:
     assert (demo["endpoint"]["name"], demo["endpoint"]["status"]) == ("kennel-dogs", "InService")
     assert demo["endpoint"]["instances"] == 1
@@ -134,8 +141,11 @@ def test_predict_takes_a_photo_and_an_address(kennel: Any, demo: dict[str, Any])
 @pytest.mark.parametrize(
     ("photo", "message"),
     [
-        ("README.md", "README.md is not a readable JPEG or PNG image: give another photo."),
-        ("no/such.jpg", "There is no file no/such.jpg: give a JPEG or PNG photo, or a photo's https address."),
+        ("README.md", "README.md is not a readable JPEG, PNG, GIF or WebP image: give another photo."),
+        (
+            "no/such.jpg",
+            "There is no file no/such.jpg: give a JPEG, PNG, GIF or WebP photo, or a photo's https address.",
+        ),
         ("{localaws}/_localaws/health", "The function refused (415): "),
         ("http://127.0.0.1:1/dog.jpg", "The function refused (403): "),
     ],

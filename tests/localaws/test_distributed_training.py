@@ -1,7 +1,6 @@
 """The real ml/train.py as a training job on two hosts: one model, that of one host."""
 
 import io
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from tests.clients.artifacts import files
 from tests.conftest import REPOSITORY, LocalAws, start_local_aws, stop_local_aws
 from tests.localaws.jobs import Workbench
+from tests.vectors import write_vectors
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 EPOCH = re.compile(r"epoch=(\d+) train_loss=([\d.]+) valid_loss=([\d.]+) valid_accuracy=([\d.]+)")
@@ -34,17 +34,16 @@ def bench(local_aws: LocalAws) -> Workbench:
 
 
 @pytest.fixture(scope="module")
-def embeddings(bench: Workbench) -> str:
+def embeddings(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Vectors of two classes in the bucket, as embed.py writes them: 50 rows to train with."""
+    folder = tmp_path_factory.mktemp("embeddings")
     noise = np.random.default_rng(0)
     centres = noise.normal(0, 1, (2, 1280))
-    for split, photos, views in (("train", 25, 2), ("valid", 8, 1)):
+    for split, photos, views in (("train", 25, 2), ("valid", 8, 1), ("test", 2, 1)):
         labels = np.arange(photos) % 2
-        features = (centres[labels][:, None] + noise.normal(0, 4, (photos, views, 1280))).astype(np.float32)
-        file = io.BytesIO()
-        np.savez(file, features=features, labels=labels.astype(np.int64))
-        bench.put(f"embeddings/{split}.npz", file.getvalue())
-    bench.put("embeddings/classes.json", json.dumps(["Beagle", "Pug"]))
+        features = centres[labels][:, None] + noise.normal(0, 4, (photos, views, 1280))
+        write_vectors(folder, split, [("Beagle", "Pug")[label] for label in labels], features)
+        bench.put(f"embeddings/{split}/algo-1.npz", (folder / split / "algo-1.npz").read_bytes())
     return bench.uri("embeddings/")
 
 
@@ -102,12 +101,12 @@ def test_the_job_fails_with_the_reason_of_the_host_that_failed(bench: Workbench,
 
 
 def test_hosts_do_not_wait_for_one_that_failed(bench: Workbench, embeddings: str) -> None:
-    """Sharded by key, no host gets all of the vectors; one gets train.npz and waits in its first step."""
+    """Sharded by key, no host gets the vectors of all splits."""
     channel = bench.channel("embeddings", embeddings)
     channel["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key"
     job = train(bench, 2, channel)
     assert job["TrainingJobStatus"] == "Failed"
-    assert re.search(r"(train|valid)\.npz is missing: the embeddings channel must hold", job["FailureReason"])
+    assert re.search(r"(train|valid|test) has no vectors: the embeddings channel must hold", job["FailureReason"])
 
 
 def test_torchrun_works_without_namespaces_too(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ import io, json
 from PIL import Image
 
 class Unreadable(ValueError):
-    status_code = 400
+    status_code = 422
 
 def model_fn(model_dir):
     return ["Red", "Green", "Blue"]
@@ -48,9 +48,9 @@ def output_fn(prediction, accept):
 """
 
 
-def photo(colour: str) -> bytes:
+def photo(colour: str, kind: str = "JPEG") -> bytes:
     stream = io.BytesIO()
-    Image.new("RGB", (64, 64), colour).save(stream, "JPEG")
+    Image.new("RGB", (64, 64), colour).save(stream, kind)
     return stream.getvalue()
 
 
@@ -137,8 +137,9 @@ def test_names_a_photo_by_its_url(local_aws: LocalAws, hosting: Hosting, functio
     assert "Signature" not in log
 
 
-def test_names_a_photo_it_is_given(local_aws: LocalAws, function: str) -> None:
-    answer, _ = invoke(local_aws, function, {"image": base64.b64encode(photo("lime")).decode()})
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_names_a_photo_it_is_given(local_aws: LocalAws, function: str, kind: str) -> None:
+    answer, _ = invoke(local_aws, function, {"image": base64.b64encode(photo("lime", kind)).decode()})
     assert answer["predictions"][0]["label"] == "Green"
 
 

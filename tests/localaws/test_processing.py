@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -70,9 +71,13 @@ raise SystemExit(1)
     assert bench.get("live/progress") == b"one\ntwo\n"
 
 
-def test_instances_share_an_input_sharded_by_key(bench: Workbench) -> None:
-    for name in "abc":
-        bench.put(f"parts/{name}.txt", name)
+@pytest.mark.parametrize("shares", [["a.txt c.txt", "b.txt"], ["a.txt", "b.txt", "c.txt", ""]])
+@pytest.mark.parametrize("kind", ["S3Prefix", "ManifestFile"])
+def test_instances_share_an_input_sharded_by_key(bench: Workbench, kind: str, shares: list[str]) -> None:
+    names = [f"{name}.txt" for name in "abc"]
+    for name in names:
+        bench.put(f"parts/{name}", name)
+    manifest = bench.put("parts.manifest", json.dumps([{"prefix": bench.uri("parts/")}, *names]))
     script = """
 import json, pathlib
 host = json.load(open("/opt/ml/config/resourceconfig.json"))["current_host"]
@@ -80,14 +85,33 @@ found = sorted(path.name for path in pathlib.Path("/opt/ml/processing/input/part
 pathlib.Path(f"/opt/ml/processing/output/{host}").write_text(" ".join(found))
 """
     request = bench.processing_request(script, ProcessingOutputConfig=outputs(bench, "shared"))
-    parts = {"S3Uri": bench.uri("parts/"), "LocalPath": "/opt/ml/processing/input/parts", "S3DataType": "S3Prefix"}
-    parts["S3DataDistributionType"] = "ShardedByS3Key"
+    parts = {"LocalPath": "/opt/ml/processing/input/parts", "S3DataDistributionType": "ShardedByS3Key"}
+    parts |= {"S3DataType": kind, "S3Uri": manifest if kind == "ManifestFile" else bench.uri("parts/")}
     request["ProcessingInputs"].append({"InputName": "parts", "S3Input": parts})
-    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 2
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = len(shares)
     bench.sagemaker.create_processing_job(**request)
     assert bench.finished("ProcessingJob", request["ProcessingJobName"])["ProcessingJobStatus"] == "Completed"
-    assert bench.get("shared/algo-1") == b"a.txt c.txt"
-    assert bench.get("shared/algo-2") == b"b.txt"
+    hosts = [f"algo-{number}" for number in range(1, len(shares) + 1)]
+    assert [bench.get(f"shared/{host}").decode() for host in hosts] == shares
+
+
+def test_many_objects_come_by_a_process_of_their_own_and_one_that_is_missing_is_told(bench: Workbench) -> None:
+    names = [f"dt=1/{number:03}.txt" for number in range(501)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: bench.put(f"many/{name}", name), names[:-1]))
+    count = "import pathlib; print(len(list(pathlib.Path('/opt/ml/processing/input/many').glob('dt=1/*.txt'))))"
+    jobs = []
+    for listed in (names[:-1], names):
+        manifest = bench.put(f"{len(listed)}.manifest", json.dumps([{"prefix": bench.uri("many/")}, *listed]))
+        request = bench.processing_request(count)
+        many = {"S3Uri": manifest, "LocalPath": "/opt/ml/processing/input/many", "S3DataType": "ManifestFile"}
+        request["ProcessingInputs"].append({"InputName": "many", "S3Input": many})
+        bench.sagemaker.create_processing_job(**request)
+        jobs.append(bench.finished("ProcessingJob", request["ProcessingJobName"]))
+    assert bench.lines(GROUP, jobs[0]["ProcessingJobName"]) == ["500"]
+    assert jobs[1]["FailureReason"].startswith(
+        f"ClientError: Input many: download failed: {bench.uri('many/dt=1/500.txt')}: An error occurred (NoSuchKey)"
+    )
 
 
 def test_model_archive_arrives_under_its_own_name(bench: Workbench) -> None:

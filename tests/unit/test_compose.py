@@ -129,7 +129,7 @@ def test_airflow_image_has_all_but_what_the_jobs_need(tmp_path: Path) -> None:
     subprocess.run([uv, "export", *options.split()], cwd=ROOT, check=True)
     packages = set(re.findall(r"^([\w.-]+)==", (tmp_path / "requirements.txt").read_text(), re.MULTILINE))
     providers = {f"apache-airflow-providers-{name}" for name in ("amazon", "celery", "fab", "standard")}
-    assert packages >= {"apache-airflow", "aiobotocore", "psycopg2-binary", "redis"} | providers
+    assert packages >= {"apache-airflow", "aiobotocore", "matplotlib", "psycopg2-binary", "redis"} | providers
     assert not [
         name for name in packages if name.startswith(("torch", "nvidia", "triton", "ministack", "sagemaker-core"))
     ]

@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
+from kennel import tuning
 from kennel.config import ROOT
-from kennel.local import datasets, deployment, report, services, tuning
+from kennel.local import datasets, deployment, report, services
 from kennel.local.api import Airflow, Run, Task
 from kennel.local.aws import LocalAws
 from kennel.local.errors import RunFailedError
@@ -45,6 +46,8 @@ def run(home: Home, data: Path | None, console: Console) -> tuple[Document, Path
         if deploy:
             deploy = follow(api, aws, deploy, progress)
         document = report.collect(aws, api, retrain, deploy)
+        bucket, _, key = document["page"].removeprefix("s3://").partition("/")
+        aws.client("s3").download_file(bucket, key, str(home.report))
     return {**document, "seconds": round(time.monotonic() - started, 1)}, photos.root
 
 

@@ -18,6 +18,8 @@ ALIAS = "live"
 # A Lambda event holds 6 MB; base64 makes 4 bytes of 3, and the JSON around it needs a few.
 LARGEST_PHOTO_BYTES = 4_500_000
 SMALLER_PIXELS = 1600
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP")  # what the function takes
+TYPES = "JPEG, PNG, GIF or WebP"
 NOTHING_DEPLOYED = 'No classifier is deployed yet: run "kennel demo" first.'
 
 
@@ -39,13 +41,13 @@ def deployed(home: Home) -> LocalAws:
 def event(photo: str) -> dict[str, str]:
     """The function's event for an http(s) URL or a file of this machine.
 
-    Raises KennelError when the file is not there or is no JPEG or PNG image.
+    Raises KennelError when the file is not there or of no type in FORMATS.
     """
     if photo.startswith(("http://", "https://")):
         return {"url": photo}
     path = Path(photo)
     if not path.is_file():
-        raise KennelError(f"There is no file {photo}: give a JPEG or PNG photo, or a photo's https address.")
+        raise KennelError(f"There is no file {photo}: give a {TYPES} photo, or a photo's https address.")
     return {"image": base64.b64encode(_content(path)).decode()}
 
 
@@ -70,10 +72,10 @@ def ask(aws: LocalAws, question: dict[str, str]) -> list[Guess]:
 
 
 def _content(path: Path) -> bytes:
-    """The file as it is, or as a smaller JPEG when an event could not hold it."""
+    """The file as it is, or as a smaller WebP when an event could not hold it."""
     content = path.read_bytes()
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if len(content) <= LARGEST_PHOTO_BYTES:
                 return content
             print(
@@ -82,7 +84,8 @@ def _content(path: Path) -> bytes:
             )
             image.thumbnail((SMALLER_PIXELS, SMALLER_PIXELS))
             smaller = io.BytesIO()
-            image.convert("RGB").save(smaller, "JPEG", quality=90)
+            copy = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            copy.save(smaller, "WEBP", quality=90, exif=image.info.get("exif", b""))  # it says which way is up
             return smaller.getvalue()
-    except OSError:
-        raise KennelError(f"{path} is not a readable JPEG or PNG image: give another photo.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        raise KennelError(f"{path} is not a readable {TYPES} image: give another photo.") from None

@@ -4,7 +4,8 @@ import base64
 from dataclasses import asdict
 from typing import Any
 
-from kennel.local import deployment, prediction, tuning
+from kennel import tuning
+from kennel.local import deployment, prediction
 from kennel.local.api import Airflow, Run
 from kennel.local.aws import LocalAws
 from kennel.registry import read_report
@@ -22,6 +23,7 @@ def collect(aws: LocalAws, api: Airflow, retrain: Run, deploy: Run | None) -> Do
     evaluation, judged = (read_report(s3, aws.names, run, part) for part in ("evaluation", "report"))
     return {
         "retrain": _run(api, retrain),
+        "page": judged["page"],
         "deploy": _run(api, deploy) if deploy else None,
         "tuning": _tuning(aws, run),
         "model": {

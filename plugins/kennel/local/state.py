@@ -58,6 +58,11 @@ class Home:
         """Photos made here."""
         return self.path / "data"
 
+    @property
+    def report(self) -> Path:
+        """The page about the demo's last retraining, for a browser."""
+        return self.path / "report.html"
+
     def log(self, service: str) -> Path:
         """What a service prints."""
         return self.path / "logs" / f"{service}.log"

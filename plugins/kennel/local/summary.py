@@ -1,5 +1,6 @@
 """The end of a demo as a person wants to read it, and the bars that `predict` draws."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -19,8 +20,8 @@ def guesses(found: list[Guess]) -> RenderableType:
     )
 
 
-def show(console: Console, report: Document, login: str, photo: str) -> None:
-    """Print the summary of a report; `login` is Airflow's user and password, `photo` one to ask about next."""
+def show(console: Console, report: Document, page: Path, login: str, photo: str) -> None:
+    """Print the summary of a report; `page` is for a browser, `login` Airflow's, `photo` one to ask about next."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
@@ -33,8 +34,9 @@ def show(console: Console, report: Document, login: str, photo: str) -> None:
     console.print(_times(report))
     console.print()
     console.print(Text("Next", style="bold"))
-    for command in (f"kennel predict {photo}", "kennel status", "kennel logs retrain.tune", "kennel down"):
-        console.print(f"  {command}", soft_wrap=True, highlight=False)
+    look = f"open {page.as_uri()} in a browser: the run's report"
+    for step in (look, f"kennel predict {photo}", "kennel status", "kennel logs retrain.tune", "kennel down"):
+        console.print(f"  {step}", soft_wrap=True, highlight=False)
 
 
 def _facts(report: Document, login: str) -> list[tuple[str, RenderableType]]:

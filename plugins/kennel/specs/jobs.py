@@ -29,7 +29,10 @@ class Data:
 
 
 def embed_job(classifier: Classifier, data: Data) -> Body:
-    """The processing job that turns a snapshot's photos into vectors, once for every run over them."""
+    """The processing job that turns a snapshot's photos into vectors, once for every run over them.
+
+    The photos are sharded over its instances, however many: a job of another number of them made the same vectors.
+    """
     at, embed = Names.of(classifier), classifier.embed
     return _processing_job(
         classifier,
@@ -40,12 +43,10 @@ def embed_job(classifier: Classifier, data: Data) -> Body:
         inputs=[
             _input("code", at.uri(names.code(data.code) + "src/")),
             _input("weights", at.uri(names.weights(embed.backbone))),
-            *(
-                _input(split, at.uri(f"{at.snapshot(data.version)}{split}.manifest"), "ManifestFile")
-                for split in SPLITS
-            ),
+            *(_photos(classifier, data, split) for split in SPLITS),
         ],
         output=_embeddings(classifier, data),
+        instances=embed.instance_count,
     )
 
 
@@ -81,7 +82,7 @@ def evaluate_job(classifier: Classifier, data: Data, model_data: str, champion_d
             _input("code", at.uri(names.code(data.code) + "src/")),
             _input("model", model_data),
             *champion,
-            _input("test", at.uri(f"{at.snapshot(data.version)}test.manifest"), "ManifestFile"),
+            _photos(classifier, data, "test"),
         ],
         output=at.uri(at.run_key(data.run, "evaluation")),
     )
@@ -230,6 +231,7 @@ def _processing_job(
     arguments: list[str],
     inputs: list[Body],
     output: str,
+    instances: int = 1,
 ) -> Body:
     body: Body = {
         "ProcessingJobName": name,
@@ -249,7 +251,7 @@ def _processing_job(
         },
         "ProcessingResources": {
             "ClusterConfig": {
-                "InstanceCount": 1,
+                "InstanceCount": instances,
                 "InstanceType": instance.instance_type,
                 "VolumeSizeInGB": instance.volume_gb,
             }
@@ -262,13 +264,21 @@ def _processing_job(
     return body
 
 
-def _input(name: str, uri: str, data_type: str = "S3Prefix") -> Body:
+def _photos(classifier: Classifier, data: Data, split: str) -> Body:
+    """A split's photos by its manifest: to each instance its share."""
+    at = Names.of(classifier)
+    given = _input(split, at.uri(f"{at.snapshot(data.version)}{split}.manifest"))
+    given["S3Input"] |= {"S3DataType": "ManifestFile", "S3DataDistributionType": "ShardedByS3Key"}
+    return given
+
+
+def _input(name: str, uri: str) -> Body:
     return {
         "InputName": name,
         "S3Input": {
             "S3Uri": uri,
             "LocalPath": f"{INPUT}/{name}",
-            "S3DataType": data_type,
+            "S3DataType": "S3Prefix",
             "S3InputMode": "File",
         },
     }

@@ -22,7 +22,7 @@ def model_package(classifier: Classifier, model_data: str, metadata: dict[str, s
     return {
         "InferenceSpecification": {
             "Containers": [{"Image": classifier.images.inference, "ModelDataUrl": model_data}],
-            "SupportedContentTypes": ["image/jpeg", "image/png"],
+            "SupportedContentTypes": ["image/jpeg", "image/png", "image/gif", "image/webp"],
             "SupportedResponseMIMETypes": ["application/json"],
         },
         "ModelMetrics": {"ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": report}}},

@@ -72,6 +72,9 @@ def test_an_unknown_classifier_lists_those_there_are() -> None:
         ('strategy = "Bayesian"', 'strategy = "Grid"', "Grid takes ranges of values only"),
         ('instance_type = "ml.m5.xlarge"\ninstance_count', 'instance_type = "ml.g5.xlarge"\ninstance_count', GPU),
         ("finetune_epochs = 0", "finetune_epochs = -1", "train.finetune_epochs"),
+        ("instance_count = 1", "instance_count = 0", "embed.instance_count"),
+        ("instance_count = 1", "instance_count = 5", "embed.instance_count is above jobs_at_once"),
+        ("max_parallel_jobs = 2", "max_parallel_jobs = 5", "tune.max_parallel_jobs is above jobs_at_once"),
         ("[images]", "[images", "dogs.toml"),
     ],
 )

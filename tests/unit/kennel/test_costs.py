@@ -1,7 +1,7 @@
 import pytest
 
 from kennel.config import Classifier
-from kennel.costs import CostError, Planned, check, planned
+from kennel.costs import CostError, Planned, check, planned, planned_on_ec2
 
 
 def test_the_bound_of_a_run_is_every_job_at_its_limit(dogs: Classifier) -> None:
@@ -16,6 +16,13 @@ def test_every_instance_of_a_training_counts(dogs: Classifier) -> None:
     four = dogs.model_copy(update={"train": dogs.train.model_copy(update={"instance_count": 4})})
     more = check(planned(four, 8, "ml.m5.xlarge"), dogs.costs) - check(planned(dogs, 8, "ml.m5.xlarge"), dogs.costs)
     assert more == pytest.approx(3 * dogs.costs.prices["ml.m5.xlarge"])
+
+
+def test_every_instance_of_an_embedding_counts(dogs: Classifier) -> None:
+    four = dogs.model_copy(update={"embed": dogs.embed.model_copy(update={"instance_count": 4})})
+    more = check(planned(four, 8, "ml.m5.xlarge"), dogs.costs) - check(planned(dogs, 8, "ml.m5.xlarge"), dogs.costs)
+    assert more == pytest.approx(3 * 2 * dogs.costs.prices["ml.c5.2xlarge"])
+    assert planned_on_ec2(four, "m5.xlarge")[0] == planned(four, 8, "ml.m5.xlarge")[0]
 
 
 def test_a_run_that_could_cost_too_much_is_refused_with_its_parts(dogs: Classifier) -> None:

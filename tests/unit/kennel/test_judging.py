@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from kennel.config import Classifier
-from kennel.judging import chance_of_loss, judge, lost_classes
+from kennel.judging import chance_of_loss, interval, judge, lost_classes
 
 
 def evaluation(
@@ -72,3 +72,12 @@ def test_the_chance_of_a_loss_is_the_binomial_tail() -> None:
     assert chance_of_loss(1, 4) == 6 / 32
     assert chance_of_loss(5, 5) == pytest.approx(0.623046875)
     assert 0 < chance_of_loss(4000, 6000) < 1e-80
+
+
+@pytest.mark.parametrize(
+    ("right", "photos", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
+)
+def test_the_interval_is_wilsons(right: int, photos: int, low: float, high: float) -> None:
+    """The last one is the example of Newcombe (1998), table I: 81 of 263."""
+    assert interval(right / photos, photos) == pytest.approx((low, high), abs=5e-5)

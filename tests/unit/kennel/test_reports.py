@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from kennel.costs import Billed
+from kennel.names import Names
 from kennel.reports import markdown, run_report
 
 CHOSEN: dict[str, Any] = {
@@ -22,11 +23,12 @@ EVALUATION: dict[str, Any] = {
     "champion": {"top1": 0.5, "only_model": 4, "only_champion": 1, "per_class": {}},
 }
 BILLED = [Billed("embed", "ml.c5.2xlarge", 0), Billed("train", "ml.m5.xlarge", 3600)]
+AT = Names("dogs", "123456789012", "us-east-1")
 PRICES = {"ml.c5.2xlarge": 0.408, "ml.m5.xlarge": 0.23}
 
 
 def report(**changed: Any) -> dict[str, Any]:
-    return run_report(CHOSEN, {**EVALUATION, **changed}, "promote", "Good.", BILLED, PRICES)
+    return run_report(AT, CHOSEN, {**EVALUATION, **changed}, "promote", "Good.", BILLED, PRICES)
 
 
 def test_adds_up_what_the_stages_have_cost() -> None:
@@ -50,6 +52,8 @@ def test_the_page_says_why_what_it_was_trained_on_and_how_it_compares() -> None:
         "| right only by this one | 4 | 1 |",
         "| train | ml.m5.xlarge | 3600 | 0.2300 |",
         "| all | | 3600 | 0.2300 |",
+        "Each class, the confusion matrix, the worst mistakes and more: "
+        "s3://kennel-dogs-123456789012-us-east-1/runs/dogs/dogs-2/report/report.html",
     ):
         assert line in page.splitlines()
 

@@ -147,9 +147,9 @@ def photo() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def png() -> bytes:
-    """A real PNG."""
-    return _image("PNG")
+def image_of() -> Callable[[str], bytes]:
+    """Makes a real image of a type that Pillow writes."""
+    return _image
 
 
 def _image(kind: str) -> bytes:

@@ -55,7 +55,7 @@ def test_keeps_the_connection_for_the_next_invocation(serve: Serve, reply: Reply
 
 
 def test_keeps_the_connection_after_an_error_answer(serve: Serve, reply: Reply) -> None:
-    server = serve(refuse(reply, 424, "ModelError", {"OriginalStatusCode": 400}))
+    server = serve(refuse(reply, 424, "ModelError", {"OriginalStatusCode": 422}))
     runtime = Runtime(server.url)
     for _ in range(2):
         with pytest.raises(UnreadableImageError):
@@ -124,8 +124,8 @@ TIMED_OUT = "Your invocation timed out while waiting for a response from contain
 @pytest.mark.parametrize(
     ("status", "error_type", "body", "error"),
     [
-        (424, "ModelError", {"OriginalStatusCode": 400, "OriginalMessage": "truncated"}, UnreadableImageError),
-        (424, "ModelError:http://internal.amazon.com/", {"OriginalStatusCode": 400}, UnreadableImageError),
+        (424, "ModelError", {"OriginalStatusCode": 422, "OriginalMessage": "truncated"}, UnreadableImageError),
+        (424, "ModelError:http://internal.amazon.com/", {"OriginalStatusCode": 422}, UnreadableImageError),
         (424, "ModelError", {"OriginalStatusCode": 415}, UnsupportedTypeError),
         (424, "ModelError", {"OriginalStatusCode": 0, "OriginalMessage": TIMED_OUT}, TimedOutError),
         (424, "ModelError", {"OriginalStatusCode": 0, "OriginalMessage": "worker died"}, EndpointError),

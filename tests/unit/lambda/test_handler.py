@@ -75,11 +75,22 @@ def test_answers_with_scores_and_predictions(photos: Any, endpoint: Any, photo: 
 
 
 @pytest.mark.usefixtures("function")
-def test_takes_the_photo_itself(endpoint: Any, png: bytes, context: Any) -> None:
-    answer = lambda_handler({"image": base64.b64encode(png).decode()}, context)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_takes_the_photo_itself(endpoint: Any, image_of: Callable[[str], bytes], context: Any, kind: str) -> None:
+    photo = image_of(kind)
+    answer = lambda_handler({"image": base64.b64encode(photo).decode()}, context)
     assert answer["predictions"][0]["label"] == "Pug"
     _, headers, body = endpoint.requests[0]
-    assert (headers["Content-Type"], body) == ("image/png", png)
+    assert (headers["Content-Type"], body) == (f"image/{kind.lower()}", photo)
+
+
+def test_the_bytes_of_a_photo_decide_its_type_and_not_its_server(
+    serve: Serve, reply: Reply, endpoint: Any, environment: Environment, image_of: Callable[[str], bytes], context: Any
+) -> None:
+    photos = serve(reply(200, image_of("WEBP"), Content_Type="image/jpeg"))
+    environment(endpoint.url, ALLOWED_HOSTS=photos.authority)
+    assert lambda_handler({"url": f"{photos.url}/pug.jpg"}, context)["statusCode"] == 200
+    assert endpoint.requests[0][1]["Content-Type"] == "image/webp"
 
 
 @pytest.mark.usefixtures("function")
@@ -159,7 +170,7 @@ def test_refuses_a_body_that_does_not_decode(context: Any, body: str) -> None:
         ({"image": "not base64"}, 400, "bad_request"),
         ({"url": "https://127.0.0.1/latest"}, 403, "address_not_allowed"),
         ({"image": base64.b64encode(bytes(11 * 2**20)).decode()}, 413, "photo_too_large"),
-        ({"image": base64.b64encode(b"GIF89a").decode()}, 415, "unsupported_type"),
+        ({"image": base64.b64encode(b"BM6").decode()}, 415, "unsupported_type"),
         ({"image": base64.b64encode(b"plain text").decode()}, 422, "unreadable_image"),
     ],
 )
@@ -180,7 +191,7 @@ def test_refuses_a_page_that_is_no_image(serve: Serve, reply: Reply, environment
 @pytest.mark.parametrize(
     ("status", "error_type", "original", "expected"),
     [
-        (424, "ModelError", 400, (422, "unreadable_image")),
+        (424, "ModelError", 422, (422, "unreadable_image")),
         (424, "ModelError", 500, (502, "endpoint_failed")),
         (403, "AccessDeniedException", None, (502, "endpoint_failed")),
     ],

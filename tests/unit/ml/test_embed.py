@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import embed
+import embeddings
 from dataset import Photo
 from embed import read_views
 from job import JobError
@@ -20,21 +21,36 @@ def given(tmp_path: Path, dogs: Path, weights: Path, monkeypatch: pytest.MonkeyP
     folder = tmp_path / "input"
     (folder / "weights").mkdir(parents=True)
     shutil.copy(weights, folder / f"weights/{BACKBONE}.pth")
-    for split in embed.SPLITS:
+    for split in embeddings.SPLITS:
         shutil.copytree(dogs / split, folder / split / "dt=2026-11-22" / split)
     monkeypatch.setattr(embed, "INPUT", folder)
     monkeypatch.setattr(embed, "OUTPUT", tmp_path / "output")
+    monkeypatch.setattr(embed, "CLUSTER", tmp_path / "resourceconfig.json")
     return folder
 
 
-def run(*arguments: str) -> dict[str, Any]:
+def run(*arguments: str, host: str = "algo-1") -> dict[str, Any]:
     embed.main(["--backbone", BACKBONE, *arguments])
-    report: dict[str, Any] = json.loads((embed.OUTPUT / "report.json").read_text())
+    report: dict[str, Any] = json.loads((embed.OUTPUT / f"report-{host}.json").read_text())
     return report
 
 
-def arrays(split: str) -> dict[str, Any]:
-    with np.load(embed.OUTPUT / f"{split}.npz") as file:
+def run_as(host: str, photos: list[Path]) -> None:
+    """Runs as one of two instances, whose share of all photos these are."""
+    embed.CLUSTER.write_text(json.dumps({"current_host": host, "hosts": ["algo-1", "algo-2"]}))
+    share = embed.INPUT.with_name(host)
+    for photo in photos:
+        target = share / photo.relative_to(embed.INPUT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, target)
+    shutil.copytree(embed.INPUT / "weights", share / "weights")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embed, "INPUT", share)
+        run("--views", "2", host=host)
+
+
+def arrays(split: str, host: str = "algo-1") -> dict[str, Any]:
+    with np.load(embed.OUTPUT / split / f"{host}.npz") as file:
         return dict(file)
 
 
@@ -42,25 +58,56 @@ def photos_of(given: Path, split: str) -> list[Path]:
     return sorted((given / split).rglob("*.jpg"))
 
 
-def test_writes_vectors_labels_and_names(given: Path) -> None:
+def test_writes_vectors_names_and_classes(given: Path) -> None:
     report = run("--views", "3")
     assert report.pop("seconds") > 0
     assert report == {
         "photos": {"train": 12, "valid": 4, "test": 4},
-        "classes": 4,
         "unreadable": [],
+        "max_unreadable_share": 0.02,
         "features": 1280,
     }
-    classes = json.loads((embed.OUTPUT / "classes.json").read_text())
-    assert classes == sorted(folder.name for folder in (given / "train/dt=2026-11-22/train").iterdir())
     for split, photos, views in (("train", 12, 3), ("valid", 4, 1), ("test", 4, 1)):
         written = arrays(split)
         assert written["features"].shape == (photos, views, 1280)
-        assert (written["features"].dtype, written["labels"].dtype) == (np.float32, np.int64)
+        assert written["features"].dtype == np.float32
         names = [path.relative_to(given / split).as_posix() for path in photos_of(given, split)]
         assert written["photos"].tolist() == names
-        assert [classes[label] for label in written["labels"]] == [name.split("/")[-2] for name in names]
+        assert written["class_names"].tolist() == [name.split("/")[-2] for name in names]
         assert np.isfinite(written["features"]).all()
+
+
+def test_two_instances_make_the_embeddings_of_one(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("--views", "2")
+    alone = embed.OUTPUT
+    monkeypatch.setattr(embed, "OUTPUT", alone.with_name("output of two"))
+    for host, first in (("algo-1", 0), ("algo-2", 1)):
+        run_as(host, [path for split in embeddings.SPLITS for path in photos_of(given, split)[first::2]])
+    assert embeddings.classes_of(embed.OUTPUT) == embeddings.classes_of(alone)
+    for split in embeddings.SPLITS:
+        one, two = (embeddings.read_photos(folder, split) for folder in (alone, embed.OUTPUT))
+        assert two.names.tolist() == one.names.tolist()
+        assert two.class_names.tolist() == one.class_names.tolist()
+        one_, two_ = (embeddings.read_features(folder, split, one.names) for folder in (alone, embed.OUTPUT))
+        # Others in the batch may change the last bits, which in bfloat16 are far to the front.
+        np.testing.assert_allclose(two_, one_, atol=1e-2)
+
+
+def test_an_instance_without_photos_adds_none(given: Path) -> None:
+    run_as("algo-1", [path for split in embeddings.SPLITS for path in photos_of(given, split)])
+    run_as("algo-2", [])
+    assert arrays("train", "algo-2")["features"].shape == (0, 2, 1280)
+    names = embeddings.read_photos(embed.OUTPUT, "train").names
+    assert names.tolist() == arrays("train")["photos"].tolist()
+    assert (embeddings.read_features(embed.OUTPUT, "train", names) == arrays("train")["features"]).all()
+
+
+def test_an_instance_with_a_part_of_the_classes_leaves_the_judgement_to_the_training(given: Path) -> None:
+    broken, *photos = photos_of(given, "train")[:3]
+    broken.write_bytes(b"")
+    run_as("algo-1", [broken, *photos])
+    with pytest.raises(JobError, match=r"^1 of 3 photos cannot be read"):
+        embeddings.classes_of(embed.OUTPUT)
 
 
 def test_embeds_the_same_photos_the_same_again(given: Path) -> None:
@@ -106,8 +153,7 @@ def test_fails_when_too_many_photos_cannot_be_read(given: Path) -> None:
     with pytest.raises(
         JobError, match=r"^2 of 20 photos cannot be read, more than --max_unreadable_share 0.05 allows; "
     ):
-        run("--views", "1", "--max_unreadable_share", "0.05")
-    assert not embed.OUTPUT.exists()
+        run("--views", "8", "--max_unreadable_share", "0.05")
 
 
 def test_fails_when_a_class_loses_its_only_readable_photos(given: Path) -> None:
@@ -115,21 +161,6 @@ def test_fails_when_a_class_loses_its_only_readable_photos(given: Path) -> None:
         photo.write_bytes(b"")
     with pytest.raises(JobError, match=r"^001\.Dachshund: photos in the valid split but none to train with"):
         run("--views", "1", "--max_unreadable_share", "0.5")
-
-
-def test_fails_with_one_class(given: Path) -> None:
-    for split in embed.SPLITS:
-        for folder in sorted((given / split / "dt=2026-11-22" / split).iterdir())[1:]:
-            shutil.rmtree(folder)
-    with pytest.raises(JobError, match=r"^only one class has training photos, 001\.Dachshund: a classifier needs two"):
-        run()
-
-
-@pytest.mark.parametrize("split", embed.SPLITS)
-def test_fails_with_an_empty_split(given: Path, split: str) -> None:
-    shutil.rmtree(given / split)
-    with pytest.raises(JobError, match=rf"^no photo in the {split} split: add some under {split}/NNN\.Breed/"):
-        run()
 
 
 def test_fails_without_weights(given: Path) -> None:

@@ -1,6 +1,5 @@
 """Several processes train one model: train.py as torchrun starts it, and as the variables of torchrun start it."""
 
-import json
 import os
 import re
 import socket
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 from tests.unit.ml.conftest import BACKBONE, ML
+from tests.vectors import write_vectors
 
 LINE = re.compile(r"epoch=(\d+) train_loss=([\d.]+) valid_loss=([\d.]+) valid_accuracy=([\d.]+)")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
@@ -24,14 +24,12 @@ OPTIONS = ("--backbone", BACKBONE, "--epochs", "4", "--batch_size", "16", "--lea
 @pytest.fixture
 def base(tmp_path: Path, noise: np.random.Generator) -> Path:
     """A base directory as /opt/ml, with embeddings of three classes."""
-    embeddings = tmp_path / "input/data/embeddings"
-    embeddings.mkdir(parents=True)
     centres = noise.normal(0, 1, (3, 1280))
-    for split, photos in (("train", 61), ("valid", 12)):
+    for split, photos in (("train", 61), ("valid", 12), ("test", 3)):
         labels = np.arange(photos) % 3
         features = 5 + 0.3 * (centres[labels][:, None] + noise.normal(0, 6, (photos, 1, 1280)))
-        np.savez(embeddings / f"{split}.npz", features=features.astype(np.float32), labels=labels.astype(np.int64))
-    (embeddings / "classes.json").write_text(json.dumps(["Beagle", "Pug", "Poodle"]))
+        classes = [("Beagle", "Poodle", "Pug")[label] for label in labels]
+        write_vectors(tmp_path / "input/data/embeddings", split, classes, features)
     return tmp_path
 
 
@@ -98,7 +96,7 @@ def test_all_end_with_the_reason_of_the_one_that_failed(base: Path, tmp_path: Pa
     """The first one reads its vectors and waits in the first step; it does not wait until its patience ends."""
     nowhere = tmp_path / "nowhere"
     first, second = start_two(base, SM_CHANNEL_EMBEDDINGS=str(nowhere), SAGEMAKER_BASE_DIR=str(tmp_path / "second"))
-    reason = f"{nowhere}/train.npz is missing: the embeddings channel must hold what embed.py wrote"
+    reason = f"{nowhere}/train has no vectors: the embeddings channel must hold what embed.py wrote"
     assert second.communicate(timeout=120)[1].splitlines()[-1] == reason
     assert first.communicate(timeout=120)[1].splitlines()[-1] == f"algo-2: {reason}"
     assert (first.returncode, second.returncode) == (1, 1)

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+import embeddings
 import train
+from dataset import Photo
 from job import JobError
 from outcome import temperature
 from tests.unit.ml.conftest import BACKBONE, Chain
+from tests.vectors import write_vectors
 from train import AdamW
 
 LINE = re.compile(r"epoch=(\d+) train_loss=([\d.]+) valid_loss=([\d.]+) valid_accuracy=([\d.]+)")
@@ -19,15 +22,12 @@ CLASSES = ["001.Beagle", "002.Pug", "003.Poodle"]
 @pytest.fixture(autouse=True)
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: np.random.Generator) -> Path:
     """The model directory, with embeddings of three classes that overlap a little beside it."""
-    embeddings = tmp_path / "embeddings"
-    embeddings.mkdir()
     centres = noise.normal(0, 1, (3, 1280))
-    for split, photos, views in (("train", 30, 2), ("valid", 12, 1)):
+    for split, photos, views in (("train", 30, 2), ("valid", 12, 1), ("test", 3, 1)):
         labels = np.arange(photos) % 3
         features = 5 + 0.3 * (centres[labels][:, None] + noise.normal(0, 6, (photos, views, 1280)))
-        np.savez(embeddings / f"{split}.npz", features=features.astype(np.float32), labels=labels.astype(np.int64))
-    (embeddings / "classes.json").write_text(json.dumps(CLASSES))
-    monkeypatch.setattr(train, "EMBEDDINGS", embeddings)
+        write_vectors(tmp_path / "embeddings", split, [CLASSES[label] for label in labels], features)
+    monkeypatch.setattr(train, "EMBEDDINGS", tmp_path / "embeddings")
     monkeypatch.setattr(train, "WEIGHTS", tmp_path / "no weights channel")
     monkeypatch.setattr(train, "MODEL", tmp_path / "model")
     return tmp_path / "model"
@@ -59,9 +59,8 @@ def test_the_last_line_is_that_of_the_model_kept(model: Path, capsys: pytest.Cap
 def scores_of(model: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """The saved head's scores of the valid photos, and their labels."""
     head = torch.load(model / "head.pth", weights_only=True)
-    with np.load(train.EMBEDDINGS / "valid.npz") as valid:
-        features, labels = torch.from_numpy(valid["features"][:, 0]), torch.from_numpy(valid["labels"])
-    return features @ head["weight"].T + head["bias"], labels
+    valid = train.read_split("valid", CLASSES, 1280, torch.device("cpu"))
+    return valid.features @ head["weight"].T + head["bias"], valid.labels
 
 
 def test_the_saved_head_scores_raw_features_at_the_temperature(model: Path) -> None:
@@ -127,6 +126,19 @@ def test_the_same_seed_trains_the_same_head(model: Path) -> None:
     assert not torch.equal(heads[0], heads[2])
 
 
+def test_the_model_does_not_depend_on_how_the_photos_were_shared_out(model: Path) -> None:
+    run("--epochs", "2")
+    whole = (model / "head.pth").read_bytes()
+    for split in embeddings.SPLITS:
+        photos = embeddings.read_photos(train.EMBEDDINGS, split)
+        features = embeddings.read_features(train.EMBEDDINGS, split, photos.names)
+        named = [Photo(Path(), *pair) for pair in zip(photos.names.tolist(), photos.class_names.tolist(), strict=True)]
+        for host, first in (("algo-1", 1), ("algo-2", 0)):
+            embeddings.write(train.EMBEDDINGS, split, host, named[first::2], features[first::2])
+    run("--epochs", "2")
+    assert (model / "head.pth").read_bytes() == whole
+
+
 def test_optimizes_as_torchs_adamw_does() -> None:
     torch.manual_seed(0)
     ours, theirs = torch.zeros(5, 3, requires_grad=True), torch.zeros(5, 3, requires_grad=True)
@@ -148,7 +160,7 @@ def test_refuses_embeddings_of_another_backbone() -> None:
 
 def test_refuses_a_missing_channel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(train, "EMBEDDINGS", tmp_path / "none")
-    with pytest.raises(JobError, match=r"train\.npz is missing: the embeddings channel must hold what embed\.py wrote"):
+    with pytest.raises(JobError, match=r"train has no vectors: the embeddings channel must hold what"):
         run()
 
 
@@ -158,8 +170,7 @@ def test_refuses_a_weights_channel_without_the_backbone(monkeypatch: pytest.Monk
         run("--epochs", "1")
 
 
-def test_tells_when_training_diverged(noise: np.random.Generator) -> None:
-    broken = np.full((30, 1, 1280), np.nan, np.float32)
-    np.savez(train.EMBEDDINGS / "train.npz", features=broken, labels=np.arange(30) % 3)
+def test_tells_when_training_diverged() -> None:
+    write_vectors(train.EMBEDDINGS, "train", CLASSES * 10, np.full((30, 1, 1280), np.nan))
     with pytest.raises(JobError, match=r"valid_loss is nan in epoch 1: lower --learning_rate"):
         run()

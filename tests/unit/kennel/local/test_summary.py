@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 from rich.console import Console
 
@@ -36,7 +37,8 @@ REPORT = {
 
 def printed(report: dict[str, object]) -> str:
     output = io.StringIO()
-    summary.show(Console(file=output, width=120), report, "user admin, password word", "photos/a.jpg")
+    page = Path("/home/me/.kennel/report.html")
+    summary.show(Console(file=output, width=120), report, page, "user admin, password word", "photos/a.jpg")
     return output.getvalue()
 
 
@@ -58,6 +60,7 @@ def test_the_end_says_what_a_person_wants_to_know() -> None:
         "1 to 2 instances, 30 invocations an instance and minute",
         "kennel-dogs:live, version 3, provisioned concurrency 1",
         "which is a Great pyrenees",
+        "open file:///home/me/.kennel/report.html in a browser",
         "http://127.0.0.1:8080  user admin, password word",
         "100 s in all",
         "kennel predict photos/a.jpg",

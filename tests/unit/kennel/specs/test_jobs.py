@@ -51,6 +51,22 @@ def test_other_code_or_arguments_make_other_vectors(dogs: Classifier) -> None:
     assert len({body["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"] for body in bodies}) == 3
 
 
+def test_several_instances_make_the_same_vectors_of_their_shares_of_the_photos(dogs: Classifier) -> None:
+    alone = jobs.embed_job(dogs, DATA)
+    several = dogs.model_copy(update={"embed": dogs.embed.model_copy(update={"instance_count": 3})})
+    body = jobs.embed_job(several, DATA)
+    assert validate("sagemaker", "CreateProcessingJob", body) == []
+    cluster = body.pop("ProcessingResources")["ClusterConfig"]
+    assert cluster == {**alone.pop("ProcessingResources")["ClusterConfig"], "InstanceCount": 3}
+    assert body == alone
+    sharded = {
+        given["InputName"]
+        for given in body["ProcessingInputs"]
+        if given["S3Input"].get("S3DataDistributionType") == "ShardedByS3Key"
+    }
+    assert sharded == set(jobs.SPLITS)
+
+
 def test_whole_bounds_make_an_integer_range(dogs: Classifier) -> None:
     ranges = {"epochs": Range(min=10, max=50), "dropout": Range(min=0.1, max=0.5)}
     tune = dogs.tune.model_copy(update={"ranges": ranges})

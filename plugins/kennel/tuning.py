@@ -1,5 +1,7 @@
 """A tuning job as it stands: its trials, and the best of them."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -39,11 +41,25 @@ def latest_job(sagemaker: Any, run: str) -> str | None:
     return None
 
 
+def summaries(sagemaker: Any, job: str) -> Iterator[dict[str, Any]]:
+    """What SageMaker lists of every training job of a tuning job."""
+    for page in sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(**{JOB: job}):
+        yield from page["TrainingJobSummaries"]
+
+
 def trials(sagemaker: Any, job: str) -> list[Trial]:
     """Every trial so far, in the order of their names' numbers."""
-    pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(**{JOB: job})
-    found = [_trial(summary) for page in pages for summary in page["TrainingJobSummaries"]]
-    return sorted(found, key=lambda trial: trial.name)
+    return sorted((_trial(summary) for summary in summaries(sagemaker, job)), key=lambda trial: trial.name)
+
+
+def ranked(sagemaker: Any, tuned: dict[str, Any]) -> list[Trial]:
+    """The trials of a completed tuning job, by its description: the one SageMaker chose, then those nearest to it."""
+    best = tuned["BestTrainingJob"]["TrainingJobName"]
+
+    def place(trial: Trial) -> tuple[bool, float]:
+        return trial.name != best, math.inf if trial.objective is None else trial.objective
+
+    return sorted(trials(sagemaker, tuned[JOB]), key=place)
 
 
 def best(sagemaker: Any, job: str) -> Trial:
