@@ -1,22 +1,24 @@
 """The function's settings, read from its environment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .errors import ConfigurationError
 
 
-@dataclass(frozen=True)
-class Credentials:
+# NamedTuple and not dataclass throughout: dataclasses takes longer to import than all of this package.
+class Credentials(NamedTuple):
     """The execution role's temporary keys."""
 
     access_key: str
-    secret_key: str = field(repr=False)
-    session_token: str | None = field(repr=False)
+    secret_key: str
+    session_token: str | None
+
+    def __repr__(self) -> str:
+        return f"Credentials(access_key={self.access_key!r})"
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What one invocation needs to know; the package's docstring describes the variables."""
 
     endpoint_name: str

@@ -5,19 +5,19 @@ to somewhere else. So each hop is resolved once, every address it has must be pu
 one of those very addresses; only TLS and the Host header see the name. One deadline spans all of it.
 """
 
-import concurrent.futures
 import contextlib
 import functools
 import http.client
 import io
 import ipaddress
+import queue
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 from .errors import (
@@ -56,8 +56,7 @@ SPECIAL = [ipaddress.ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24
 SocketAddress = tuple[socket.AddressFamily, tuple[Any, ...]]  # what connect() takes, its first item the IP address
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """One address to ask; `authority` is its host and port as the caller wrote them."""
 
     scheme: str
@@ -175,12 +174,23 @@ def _addresses(target: Target, allowed_hosts: frozenset[str], deadline: float) -
 
 def _resolve(target: Target, deadline: float) -> list[SocketAddress]:
     """Looked up in a thread, because the system's resolver keeps to no deadline of ours."""
-    executor = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+    found: queue.SimpleQueue[list[SocketAddress] | Exception] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            answers = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+            found.put([(family, address) for family, _, _, _, address in answers])
+        except Exception as error:  # raised below
+            found.put(error)
+
+    threading.Thread(target=look_up, daemon=True).start()
     try:
-        lookup = executor.submit(socket.getaddrinfo, target.host, target.port, type=socket.SOCK_STREAM)
-        return [(family, address) for family, _, _, _, address in lookup.result(timeout=_left(deadline))]
-    finally:
-        executor.shutdown(wait=False)
+        addresses = found.get(timeout=_left(deadline))
+    except queue.Empty:
+        raise TimeoutError(f"the name {target.host} was not resolved in time") from None
+    if isinstance(addresses, Exception):
+        raise addresses
+    return addresses
 
 
 def _connect(target: Target, addresses: list[SocketAddress], deadline: float) -> socket.socket:

@@ -4,7 +4,6 @@ import base64
 import functools
 import json
 import os
-import traceback
 from typing import Any
 
 from .config import Settings
@@ -35,6 +34,8 @@ def lambda_handler(event: object, context: Any) -> dict[str, Any]:
         record |= {"message": str(error), **error.detail}
         return _refusal(error.status, error.code, str(error))
     except Exception as error:
+        import traceback  # takes a while, and is seldom needed
+
         record |= {"level": "ERROR", "status": 500, "code": "internal_error"}
         record |= {"message": repr(error), "traceback": traceback.format_exc()}
         return _refusal(500, "internal_error", "the function failed: the reason is in its log")

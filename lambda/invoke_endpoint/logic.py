@@ -5,8 +5,7 @@ import json
 import math
 import re
 import time
-from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from .config import Settings
 from .endpoint import FAILED, Runtime
@@ -32,8 +31,7 @@ class Prediction(TypedDict):
     probability: float
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What a caller asks: about the photo at `url`, or about `image` (base64), one of which is set."""
 
     url: str | None
@@ -62,14 +60,13 @@ class Request:
         return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", self.url, maxsplit=1)[0])[:500]
 
 
-@dataclass(frozen=True)
-class Classification:
+class Classification(NamedTuple):
     """`result` is the endpoint's answer as it came; `facts` are for the log."""
 
     scores: list[float]
     predictions: list[Prediction]
     result: str
-    facts: dict[str, Any] = field(repr=False)
+    facts: dict[str, Any]
 
 
 def classify(request: Request, settings: Settings, runtime: Runtime, seconds: float) -> Classification:
