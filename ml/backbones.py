@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from efficientnet_lite import EfficientNetLite0
 from photos import Crop
@@ -62,6 +63,7 @@ BACKBONES = {
         (127.0, 127.0, 127.0),
         (128.0, 128.0, 128.0),
         ("_conv_stem.", "_blocks.1.", "_blocks.3.", "_blocks.5.", "_blocks.11."),  # where the picture halves
+        side=256,  # trained at 224 on parts of photos; whole ones are told apart better a little larger
     ),
 }
 
@@ -89,19 +91,40 @@ class Backbone:
         self.side = spec.side
         self.width = spec.features
         self._network: nn.Module = convert_conv2d_weight_memory_format(
-            network.to(device, dtype).eval(), torch.channels_last
+            _folded(network.eval()).to(device, dtype), torch.channels_last
         )
         self._pixels = Pixels(spec).to(device)
         self._device, self._dtype = device, dtype
 
-    @torch.inference_mode()
     def features(self, crops: Sequence[Crop]) -> Tensor:
         """n crops of (side, side, 3) to float32 (n, features), on the CPU; n may be 0."""
         if not crops:
             return torch.empty(0, self.width)
+        return self.forward(self.pixels(crops)).float().cpu()
+
+    @torch.inference_mode()
+    def pixels(self, crops: Sequence[Crop]) -> Tensor:
+        """n > 0 crops of (side, side, 3) to what the network takes, (n, 3, side, side) on its device."""
         pixels: Tensor = self._pixels(torch.from_numpy(np.stack(crops)).to(self._device))
-        features: Tensor = self._network(pixels.to(self._dtype))
-        return features.float().cpu()
+        return pixels.to(self._dtype)
+
+    @torch.inference_mode()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(n, 3, side, side) to (n, features), in the network's precision and on its device."""
+        features: Tensor = self._network(pixels)
+        return features
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """The network in its eval mode, each batch norm folded into the convolution before it, which it then equals."""
+    before, convolution = "", nn.Module()
+    for name, module in [*network.named_modules()]:
+        if isinstance(module, nn.Conv2d):
+            before, convolution = name, module
+        elif isinstance(module, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
+            network.set_submodule(before, fuse_conv_bn_eval(convolution, module))
+            network.set_submodule(name, nn.Identity())
+    return network
 
 
 def read_network(name: str, weights: Path) -> nn.Module:

@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+# Of a label. A few valid photos that are all right say nothing against being ever surer; that one label in 300 may be
+# wrong does.
+DOUBT = 1 / 300
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -40,11 +44,10 @@ class Model:
 def temperature(scores: Tensor, labels: Tensor) -> float:
     """What to divide scores (n, classes) by for the softmax to tell how often it is right: the likeliest of 0.25 to 4.
 
-    Temperature scaling (Guo et al. 2017, arXiv:1706.04599). Photos that are all right would have it fall to nothing,
-    hence the bounds.
+    Temperature scaling (Guo et al. 2017, arXiv:1706.04599), with DOUBT about the labels.
     """
     candidates = 2 ** torch.linspace(-2, 2, 161)
-    losses = torch.stack([cross_entropy(scores / candidate, labels) for candidate in candidates])
+    losses = torch.stack([cross_entropy(scores / candidate, labels, label_smoothing=DOUBT) for candidate in candidates])
     return float(candidates[losses.argmin()])
 
 

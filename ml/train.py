@@ -30,12 +30,10 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy, dropout, linear
-from torch.optim.adamw import adamw
 
 import embeddings
 from backbones import BACKBONES, WeightsError, read_network
+from head import Split, fit
 from job import BASE, FAILURE, JobError, parse, run
 from outcome import Figures, Model, calibrated_loss, temperature
 from parallel import Group, joined
@@ -44,6 +42,7 @@ EMBEDDINGS = Path(os.environ.get("SM_CHANNEL_EMBEDDINGS", BASE / "input/data/emb
 WEIGHTS = Path(os.environ.get("SM_CHANNEL_WEIGHTS", BASE / "input/data/weights"))
 MODEL = Path(os.environ.get("SM_MODEL_DIR", BASE / "model"))
 
+BROKEN = "before training: the vectors are broken, embed the photos again"
 CURVES = ("train_loss", "valid_loss", "valid_accuracy")  # of an epoch, kept in model.json
 SERVING_CODE = ("inference.py", "backbones.py", "efficientnet_lite.py", "photos.py", "requirements.txt")
 
@@ -80,61 +79,6 @@ class Hyperparameters:
             yield f"--dropout must be at least 0 and below 1, not {self.dropout}"
 
 
-class AdamW:
-    """torch's own AdamW step, without the Optimizer around it.
-
-    The first Optimizer in a process imports torch's compiler, which takes longer than a whole trial.
-    """
-
-    def __init__(self, parameters: list[Tensor], learning_rate: float, weight_decay: float):
-        self.parameters = parameters
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self._means = [torch.zeros_like(parameter) for parameter in parameters]
-        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
-        self._steps = [torch.zeros((), device=parameter.device) for parameter in parameters]
-
-    @torch.no_grad()
-    def step(self, gradients: list[Tensor]) -> None:
-        """Moves the parameters by one step against their gradients."""
-        adamw(
-            self.parameters,
-            gradients,
-            self._means,
-            self._squares,
-            [],
-            self._steps,
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=self.learning_rate,
-            weight_decay=self.weight_decay,
-            eps=1e-8,
-            maximize=False,
-        )
-
-
-@dataclass(frozen=True)
-class Split:
-    """The vectors of one split: features (n, d) and labels (n,)."""
-
-    features: Tensor
-    labels: Tensor
-
-
-@dataclass(frozen=True)
-class Epoch(Figures):
-    """What one epoch reached, and the head it left: weight (classes, d) and bias (classes,)."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def scores(self, features: Tensor) -> Tensor:
-        """(n, d) on the CPU to (n, classes)."""
-        return linear(features, self.weight, self.bias)
-
-
 def read_split(name: str, classes: list[str], features: int, device: torch.device) -> Split:
     """A split of the embeddings on a device, each view of a photo a row. Raises JobError."""
     found = embeddings.read_photos(EMBEDDINGS, name)
@@ -148,49 +92,15 @@ def read_split(name: str, classes: list[str], features: int, device: torch.devic
     return Split(vectors.flatten(0, 1).to(device), labels.to(device))
 
 
-def fit(train: Split, valid: Split, classes: int, options: Hyperparameters, group: Group) -> Iterator[Epoch]:
-    """Trains a linear head, an epoch at a time, as one of a group that all have the same splits."""
-    # One centre and one scale make a learning rate mean the same for every backbone; both are folded into the head.
-    centre = train.features.mean(0)
-    scale = (train.features - centre).square().mean().sqrt().clamp_min(1e-6)
-    inputs = (train.features - centre) / scale
-    weight = torch.zeros(classes, inputs.shape[1], device=group.device, requires_grad=True)
-    bias = torch.zeros(classes, device=group.device, requires_grad=True)
-    optimizer = AdamW([weight, bias], options.learning_rate, options.weight_decay)
-    torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
-    for number in range(1, options.epochs + 1):
-        total, handled = 0.0, 0
-        for rows in torch.split(torch.randperm(len(inputs)), options.batch_size):
-            # Drawn for the whole batch, on the CPU: the same whoever takes which rows, and on what.
-            kept = dropout(torch.ones(len(rows), inputs.shape[1]), options.dropout)
-            mine = group.share(rows)
-            scores = linear(inputs[mine] * group.share(kept).to(group.device), weight, bias)
-            loss = cross_entropy(scores, train.labels[mine], reduction="sum") / len(rows)
-            gradients = list(torch.autograd.grad(loss, [weight, bias]))
-            loss = loss.detach()
-            group.add_up([*gradients, loss])
-            optimizer.step(gradients)
-            total += loss.item() * len(rows)
-            handled += len(mine)
-        if group.size > 1 and number == 1:
-            print(f"process {group.rank} of {group.size} took {handled} of {len(inputs)} rows", flush=True)
-        folded = weight.detach() / scale
-        shifted = bias.detach() - folded @ centre
-        scores = linear(valid.features, folded, shifted)
-        valid_loss = cross_entropy(scores, valid.labels).item()
-        accuracy = (scores.argmax(1) == valid.labels).float().mean().item()
-        yield Epoch(number, total / len(inputs), valid_loss, accuracy, folded.cpu(), shifted.cpu())
-
-
 F = TypeVar("F", bound=Figures)
 
 
 def announced(epochs: Iterator[F], group: Group, rate: str = "--learning_rate") -> Iterator[F]:
-    """The same epochs, each printed once as it ends. Raises JobError when the training diverged by its rate."""
+    """The same epochs, each printed once as it ends. Raises JobError when the training diverged, by its rate."""
     for epoch in epochs:
         if not math.isfinite(epoch.valid_loss):
-            raise JobError(f"valid_loss is {epoch.valid_loss} in epoch {epoch.number}: lower {rate}")
+            when = f"in epoch {epoch.number}: lower {rate}" if epoch.number else BROKEN
+            raise JobError(f"valid_loss is {epoch.valid_loss} {when}")
         if group.first:
             print(epoch, flush=True)
         yield epoch

@@ -11,7 +11,9 @@ Usage: `python -P serving.py`; it listens on `SAGEMAKER_BIND_TO_PORT` once the m
     transform_fn(model, body, content_type, accept)   in place of the last three
 
 Each may take one argument more, the context, and each has a default but `transform_fn`. An exception answers with its
-`status_code` attribute, 500 without one. Calls are made one at a time, as by one worker of the image's model server.
+`status_code` attribute, 500 without one. Calls are made one at a time, as by one worker of the image's model server,
+and by the thread that loaded the model: OpenMP's threads belong to the thread that calls it, and those of several would
+wait for each other's processors.
 `code/requirements.txt` is installed before this starts (see requirements.py).
 
 The contract is that of https://github.com/aws/sagemaker-pytorch-inference-toolkit. Standard library only, and torch or
@@ -26,9 +28,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler
 from inspect import signature
 from pathlib import Path
+from queue import SimpleQueue
 from socketserver import ThreadingTCPServer
 from types import ModuleType
 from typing import Any
@@ -39,6 +43,7 @@ TEXT = (JSON, CSV)
 NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
 
 Transform = Callable[[bytearray, str, str], tuple[bytes, str]]
+Answer = tuple[int, bytes, Mapping[str, str]]  # status, content, headers
 
 
 class BaseInferenceToolkitError(Exception):
@@ -244,11 +249,30 @@ class InferenceServer(ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, transform: Transform, context: Context) -> None:
+    def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port), InferenceHandler)
-        self.transform = transform
-        self.context = context
-        self.worker = threading.Lock()
+        self.waiting: SimpleQueue[tuple[bytearray, Mapping[str, str], Future[Answer]]] = SimpleQueue()
+
+    def work(self, transform: Transform, context: Context) -> None:
+        """Answer what is waiting, one after another, until killed."""
+        while True:
+            body, headers, answer = self.waiting.get()
+            answer.set_result(answered(transform, context, body, headers))
+
+
+def answered(transform: Transform, context: Context, body: bytearray, headers: Mapping[str, str]) -> Answer:
+    """What the user's functions make of one request."""
+    content_type, accept = headers.get("content-type", JSON), headers.get("accept", "*/*")
+    context.begin(headers)
+    try:
+        content, answer_type = transform(
+            body, content_type.partition(";")[0].strip().lower(), JSON if accept == "*/*" else accept
+        )
+        return context.status, content, {"Content-Type": answer_type} | context.response
+    except Exception as error:  # the edge: whatever the user's code raises is an answer
+        trace = traceback.format_exc()
+        sys.stderr.write(trace)
+        return getattr(error, "status_code", 500), f"{error}\n{trace}".encode(), PLAIN
 
 
 class InferenceHandler(BaseHTTPRequestHandler):
@@ -269,20 +293,9 @@ class InferenceHandler(BaseHTTPRequestHandler):
         if self.path != "/invocations":
             self._answer(404, b"", PLAIN)
             return
-        content_type = self.headers.get_content_type() if self.headers.get("Content-Type") else JSON
-        accept = self.headers.get("Accept", "*/*")
-        try:
-            with self.server.worker:
-                context = self.server.context
-                context.begin(dict(self.headers))
-                content, answer_type = self.server.transform(body, content_type, JSON if accept == "*/*" else accept)
-                status, headers = context.status, {"Content-Type": answer_type} | context.response
-        except Exception as error:  # the edge: whatever the user's code raises is an answer
-            trace = traceback.format_exc()
-            sys.stderr.write(trace)
-            status, headers = getattr(error, "status_code", 500), PLAIN
-            content = f"{error}\n{trace}".encode()
-        self._answer(status, content, headers)
+        answer: Future[Answer] = Future()
+        self.server.waiting.put((body, {name.lower(): value for name, value in self.headers.items()}, answer))
+        self._answer(*answer.result())
 
     def log_request(self, *_: Any) -> None:
         """Nothing: the log is the user's code's."""
@@ -300,7 +313,9 @@ def main() -> None:
     """Load the model, then serve until killed."""
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     transform, context = load(base, os.environ.get("SAGEMAKER_PROGRAM", "inference.py"))
-    InferenceServer(int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")), transform, context).serve_forever()
+    server = InferenceServer(int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.work(transform, context)
 
 
 if __name__ == "__main__":

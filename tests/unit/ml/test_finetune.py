@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
@@ -217,11 +218,11 @@ def test_a_bad_checkpoint_is_one_clear_line(make: Make, checkpoints: Path, conte
     assert "\n" not in str(raised.value)
 
 
-def run_train(chain: Chain, base: Path, *arguments: str) -> CompletedProcess[str]:
-    """train.py in a base directory of its own, with the chain's embeddings and photos."""
+def run_train(chain: Chain, base: Path, *arguments: str, embeddings: Path | None = None) -> CompletedProcess[str]:
+    """train.py in a base directory of its own, with the chain's photos and its embeddings unless others are given."""
     given = chain.base / "processing/input"
     channels = {
-        "SM_CHANNEL_EMBEDDINGS": chain.base / "embeddings",
+        "SM_CHANNEL_EMBEDDINGS": embeddings or chain.base / "embeddings",
         "SM_CHANNEL_WEIGHTS": given / "weights",
         "SM_CHANNEL_TRAIN": given / "train",
         "SM_CHANNEL_VALID": given / "valid",
@@ -231,18 +232,31 @@ def run_train(chain: Chain, base: Path, *arguments: str) -> CompletedProcess[str
     return chain.run_job("train.py", base, *arguments, **{name: str(path) for name, path in channels.items()})
 
 
+def without_meaning(embeddings: Path, folder: Path) -> Path:
+    """The embeddings of the same photos, their features replaced by noise: no head of them is any good."""
+    shutil.copytree(embeddings, folder)
+    noise = np.random.default_rng(0)
+    for file in folder.glob("*/*.npz"):
+        with np.load(file) as arrays:
+            content = dict(arrays)
+        content["features"] = noise.normal(size=content["features"].shape).astype(np.float32)
+        np.savez(file, **content)
+    return folder
+
+
 def test_the_fine_tuned_model_is_kept_and_serves(trained: Chain, tmp_path: Path, weights: Path) -> None:
-    poor = ("--epochs", "2", "--learning_rate", "0.00001")
-    done = run_train(trained, tmp_path, *poor, "--finetune_epochs", "4", "--finetune_learning_rate", "0.001")
+    finetuning = ("--finetune_epochs", "4", "--finetune_learning_rate", "0.001")
+    poor = without_meaning(trained.base / "embeddings", tmp_path / "embeddings")
+    done = run_train(trained, tmp_path, "--epochs", "2", *finetuning, embeddings=poor)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert sum(bool(LINE.fullmatch(line)) for line in lines) == 7
+    assert sum(bool(LINE.fullmatch(line)) for line in lines) == 8
     assert "photos_per_second" in lines[-1]
     summary = json.loads((tmp_path / "model/model.json").read_text())
     assert lines[-1].startswith(f"epoch={summary['epoch']} ")
     assert summary["epoch"] > 2
-    assert len(summary["history"]) == 6
-    assert summary["history"][summary["epoch"] - 1]["valid_loss"] == summary["valid_loss"]
+    assert len(summary["history"]) == 7
+    assert summary["history"][summary["epoch"]]["valid_loss"] == summary["valid_loss"]
     assert (tmp_path / "model/backbone.pth").read_bytes() != weights.read_bytes()
 
     model = model_fn(str(tmp_path / "model"))
@@ -260,7 +274,7 @@ def test_the_linear_head_stays_when_fine_tuning_makes_it_worse(trained: Chain, t
     assert "kept the linear head" in done.stdout
     summary = json.loads((tmp_path / "model/model.json").read_text())
     assert summary["epoch"] <= 12
-    assert len(summary["history"]) == 14
+    assert len(summary["history"]) == 15
     assert "photos_per_second" not in done.stdout.splitlines()[-1]
     assert (tmp_path / "model/backbone.pth").read_bytes() == weights.read_bytes()
 

@@ -17,7 +17,7 @@ from tests.vectors import write_vectors
 
 LINE = re.compile(r"epoch=(\d+) train_loss=([\d.]+) valid_loss=([\d.]+) valid_accuracy=([\d.]+)")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
-# 61 rows in batches of 16: the last one is of 13, which no number of processes here divides.
+# 1,501 rows in batches of 16: the last one is of 13, which no number of processes here divides.
 OPTIONS = ("--backbone", BACKBONE, "--epochs", "4", "--batch_size", "16", "--learning_rate", "0.003", "--seed", "5")
 
 
@@ -25,9 +25,9 @@ OPTIONS = ("--backbone", BACKBONE, "--epochs", "4", "--batch_size", "16", "--lea
 def base(tmp_path: Path, noise: np.random.Generator) -> Path:
     """A base directory as /opt/ml, with embeddings of three classes."""
     centres = noise.normal(0, 1, (3, 1280))
-    for split, photos in (("train", 61), ("valid", 12), ("test", 3)):
+    for split, photos in (("train", 1501), ("valid", 12), ("test", 3)):
         labels = np.arange(photos) % 3
-        features = 5 + 0.3 * (centres[labels][:, None] + noise.normal(0, 6, (photos, 1, 1280)))
+        features = 5 + 0.3 * (centres[labels][:, None] + noise.normal(0, 25, (photos, 1, 1280)))
         classes = [("Beagle", "Poodle", "Pug")[label] for label in labels]
         write_vectors(tmp_path / "input/data/embeddings", split, classes, features)
     return tmp_path
@@ -68,21 +68,21 @@ def test_several_processes_train_the_model_of_one(base: Path, processes: int) ->
     head = torch.load(base / "model/head.pth", weights_only=True)
     torch.testing.assert_close(head, expected, rtol=1e-4, atol=1e-6)
     lines = [[list(map(float, line)) for line in LINE.findall(text)] for text in (alone, together)]
-    assert len(lines[0]) == 5  # an epoch each, and that of the model kept
+    assert len(lines[0]) == 6  # the start, an epoch each, and that of the model kept
     np.testing.assert_allclose(lines[1], lines[0], atol=1.01e-4)  # a digit of the last place
 
 
 def test_each_process_takes_its_share_of_the_rows(base: Path) -> None:
     first, second = map(output, start_two(base))
-    assert "process 0 of 2 took 31 of 61 rows" in first
-    assert "process 1 of 2 took 30 of 61 rows" in second
+    assert "process 0 of 2 took 751 of 1501 rows" in first
+    assert "process 1 of 2 took 750 of 1501 rows" in second
     assert not LINE.search(second), "the tuner would read each epoch twice"
 
 
 def test_a_batch_may_be_smaller_than_the_group(base: Path) -> None:
     first, second = map(output, start_two(base, "--batch_size", "1", "--epochs", "1"))
-    assert "took 61 of 61 rows" in first
-    assert "took 0 of 61 rows" in second
+    assert "took 1501 of 1501 rows" in first
+    assert "took 0 of 1501 rows" in second
 
 
 def test_only_the_first_process_saves_a_model(base: Path, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from job import JobError
 from outcome import temperature
 from tests.unit.ml.conftest import BACKBONE, Chain
 from tests.vectors import write_vectors
-from train import AdamW
 
 LINE = re.compile(r"epoch=(\d+) train_loss=([\d.]+) valid_loss=([\d.]+) valid_accuracy=([\d.]+)")
 CLASSES = ["001.Beagle", "002.Pug", "003.Poodle"]
@@ -21,11 +20,15 @@ CLASSES = ["001.Beagle", "002.Pug", "003.Poodle"]
 
 @pytest.fixture(autouse=True)
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: np.random.Generator) -> Path:
-    """The model directory, with embeddings of three classes that overlap a little beside it."""
+    """The model directory, with embeddings of three classes beside it.
+
+    They overlap a little, and one photo in five is far off: the discriminant can be bettered.
+    """
     centres = noise.normal(0, 1, (3, 1280))
-    for split, photos, views in (("train", 30, 2), ("valid", 12, 1), ("test", 3, 1)):
+    for split, photos, views in (("train", 750, 2), ("valid", 60, 1), ("test", 3, 1)):
         labels = np.arange(photos) % 3
-        features = 5 + 0.3 * (centres[labels][:, None] + noise.normal(0, 6, (photos, views, 1280)))
+        far = noise.choice([0.3, 6], (photos, 1, 1), p=[0.8, 0.2])
+        features = 5 + 0.3 * (centres[labels][:, None] + noise.normal(0, 6, (photos, views, 1280)) * far)
         write_vectors(tmp_path / "embeddings", split, [CLASSES[label] for label in labels], features)
     monkeypatch.setattr(train, "EMBEDDINGS", tmp_path / "embeddings")
     monkeypatch.setattr(train, "WEIGHTS", tmp_path / "no weights channel")
@@ -38,11 +41,11 @@ def run(*arguments: str) -> None:
 
 
 def test_learns_and_prints_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
-    run("--epochs", "5")
+    run("--epochs", "5", "--dropout", "0")
     lines = [LINE.fullmatch(line) for line in capsys.readouterr().out.splitlines()]
     epochs = [line for line in lines if line][:-1]
-    assert [int(line[1]) for line in epochs] == [1, 2, 3, 4, 5]
-    assert float(epochs[-1][2]) < float(epochs[0][2])
+    assert [int(line[1]) for line in epochs] == [0, 1, 2, 3, 4, 5]
+    assert float(epochs[5][2]) < float(epochs[1][2])
     assert float(epochs[-1][4]) > 0.6
 
 
@@ -69,14 +72,6 @@ def test_the_saved_head_scores_raw_features_at_the_temperature(model: Path) -> N
     summary = json.loads((model / "model.json").read_text())
     loss = torch.nn.functional.cross_entropy(scores * summary["temperature"], labels).item()
     assert summary["valid_loss"] == pytest.approx(loss, rel=1e-4)
-
-
-def test_the_temperature_makes_the_valid_photos_likelier(model: Path) -> None:
-    run("--epochs", "25", "--learning_rate", "0.05", "--dropout", "0")
-    scores, labels = scores_of(model)
-    summary = json.loads((model / "model.json").read_text())
-    assert summary["temperature"] > 1, "the head is not too sure of itself: the test shows nothing"
-    assert torch.nn.functional.cross_entropy(scores, labels).item() < summary["valid_loss"]
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
@@ -120,7 +115,7 @@ def test_does_not_import_what_takes_longer_than_a_trial(trained: Chain) -> None:
 def test_the_same_seed_trains_the_same_head(model: Path) -> None:
     heads = []
     for seed in ("3", "3", "4"):
-        run("--epochs", "2", "--seed", seed)
+        run("--epochs", "3", "--seed", seed)
         heads.append(torch.load(model / "head.pth", weights_only=True)["weight"])
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
@@ -137,20 +132,6 @@ def test_the_model_does_not_depend_on_how_the_photos_were_shared_out(model: Path
             embeddings.write(train.EMBEDDINGS, split, host, named[first::2], features[first::2])
     run("--epochs", "2")
     assert (model / "head.pth").read_bytes() == whole
-
-
-def test_optimizes_as_torchs_adamw_does() -> None:
-    torch.manual_seed(0)
-    ours, theirs = torch.zeros(5, 3, requires_grad=True), torch.zeros(5, 3, requires_grad=True)
-    inputs, targets = torch.randn(40, 5), torch.randn(40, 3)
-    optimizer = AdamW([ours], 0.05, 0.1)
-    reference = torch.optim.AdamW([theirs], 0.05, weight_decay=0.1)
-    for _ in range(20):
-        optimizer.step(list(torch.autograd.grad((inputs @ ours - targets).square().mean(), [ours])))
-        reference.zero_grad()
-        (inputs @ theirs - targets).square().mean().backward()  # type: ignore[no-untyped-call]
-        reference.step()
-    torch.testing.assert_close(ours, theirs)
 
 
 def test_refuses_embeddings_of_another_backbone() -> None:
@@ -172,5 +153,5 @@ def test_refuses_a_weights_channel_without_the_backbone(monkeypatch: pytest.Monk
 
 def test_tells_when_training_diverged() -> None:
     write_vectors(train.EMBEDDINGS, "train", CLASSES * 10, np.full((30, 1, 1280), np.nan))
-    with pytest.raises(JobError, match=r"valid_loss is nan in epoch 1: lower --learning_rate"):
+    with pytest.raises(JobError, match=r"valid_loss is nan before training: the vectors are broken, embed"):
         run()
