@@ -4,7 +4,7 @@
 
 Processor seconds of fresh interpreters, medians over rounds in which each is measured once, so that a busy machine
 slows both sides alike. Which operators a file uses is read off its tasks: the modules of the Airflow providers that
-their classes, or what these derive from, come from. What is imported at the top of a DAG file is paid for at every
+their classes and their notifiers', or what these derive from, come from. What is imported at the top of a DAG file is paid for at every
 parse and by every task.
 """
 
@@ -26,7 +26,8 @@ OPERATORS = """
 import json, runpy, sys
 from airflow.sdk import DAG
 dags = [value for value in runpy.run_path(sys.argv[1]).values() if isinstance(value, DAG)]
-classes = {base for dag in dags for task in dag.tasks for base in type(task).__mro__}
+parts = [part for dag in dags for task in dag.tasks for part in (task, *(task.on_failure_callback or ()))]
+classes = {base for part in parts for base in type(part).__mro__}
 modules = {base.__module__ for base in classes if base.__module__.startswith("airflow.providers")}
 print(json.dumps(sorted(modules)), file=sys.stderr)
 """

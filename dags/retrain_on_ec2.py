@@ -37,6 +37,7 @@ from airflow.sdk import DAG, Context, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from kennel import costs, stages
+from kennel.aws import client
 from kennel.config import load
 from kennel.defaults import rendered, task_defaults
 from kennel.names import Names
@@ -56,14 +57,14 @@ def sweep() -> list[str]:
     """End the classifier's instances that are older than their own limit. XCom is their ids."""
     from kennel import instances
 
-    client = stages.client(CLASSIFIER, "ec2")
-    found = instances.leftovers(client, CLASSIFIER.name, datetime.datetime.now(datetime.UTC))
+    ec2_client = client(CLASSIFIER, "ec2")
+    found = instances.leftovers(ec2_client, CLASSIFIER.name, datetime.datetime.now(datetime.UTC))
     for instance in found:
         print(
             f"Terminating {instance['InstanceId']}, {instance['State']['Name']} since {instance['LaunchTime']:%F %R} "
             f"of {instances.tags(instance).get(ec2.JOB_TAG, 'an unknown training')}"
         )
-    instances.terminate(client, found)
+    instances.terminate(ec2_client, found)
     return [instance["InstanceId"] for instance in found]
 
 
@@ -72,7 +73,7 @@ def choose_hyperparameters() -> dict[str, str]:
     """Take those of the params, else those tuned for the newest model, else the script's own."""
     from kennel import registry
 
-    tuned = registry.tuned(stages.client(CLASSIFIER, "sagemaker"), Names.of(CLASSIFIER), CLASSIFIER.tune.ranges)
+    tuned = registry.tuned(client(CLASSIFIER, "sagemaker"), Names.of(CLASSIFIER), CLASSIFIER.tune.ranges)
     params = get_current_context()["params"]
     return {**tuned, **{name: str(params[name]) for name in TUNED if params[name] is not None}}
 
@@ -84,7 +85,7 @@ def check_quota() -> str:
 
     context = get_current_context()
     params, run = context["params"], context["ti"].xcom_pull(task_ids="snapshot")["run"]
-    ec2_client, quota_client = (stages.client(CLASSIFIER, service) for service in ("ec2", "service-quotas"))
+    ec2_client, quota_client = (client(CLASSIFIER, service) for service in ("ec2", "service-quotas"))
     try:
         market, found = quotas.market_with_room(
             ec2_client, quota_client, params["instance_type"], params["market"], run

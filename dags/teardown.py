@@ -24,10 +24,10 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowException
 
 from kennel import teardown
+from kennel.aws import client
 from kennel.config import load
 from kennel.defaults import task_defaults
 from kennel.names import Names
-from kennel.stages import client
 
 CLASSIFIER = load("dogs")
 AT = Names.of(CLASSIFIER)

@@ -11,6 +11,7 @@ from airflow.sdk import Asset, Context, Param, TriggerRule, get_current_context,
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from kennel import registry
+from kennel.aws import client
 from kennel.config import ROOT, Classifier
 from kennel.defaults import POOL, rendered
 from kennel.names import Names
@@ -51,13 +52,6 @@ def params(classifier: Classifier) -> dict[str, Param]:
             description="ask: a person decides about a model that could be promoted, on its task in Airflow.",
         ),
     }
-
-
-def client(classifier: Classifier, service: str) -> Any:
-    """A boto3 client by the connection `aws_default`."""
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-
-    return AwsBaseHook(client_type=service, region_name=classifier.region).conn
 
 
 def data(context: Context) -> jobs.Data:
