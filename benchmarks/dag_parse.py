@@ -4,8 +4,8 @@
 
 Processor seconds of fresh interpreters, medians over rounds in which each is measured once, so that a busy machine
 slows both sides alike. Which operators a file uses is read off its tasks: the modules of the Airflow providers that
-their classes and their notifiers', or what these derive from, come from. What is imported at the top of a DAG file is paid for at every
-parse and by every task.
+their classes and their notifiers', or what these derive from, come from. What is imported at the top of a DAG file is
+paid for at every parse and by every task.
 """
 
 import json
