@@ -42,7 +42,7 @@ def test_evaluates_the_archive_with_its_own_code(trained: Chain) -> None:
     assert sum(count for _, _, count in content["confusion"]["counts"]) == 4
     assert sum(bin_["count"] for bin_ in content["calibration"]["bins"]) == 4
     assert len(content["mistakes"]) == round(4 * (1 - content["top1"]))
-    assert len(content["training"]["history"]) == 12
+    assert len(content["training"]["history"]) == 13
     assert content["training"]["hyperparameters"]["backbone"] == "efficientnet_lite0"
 
 

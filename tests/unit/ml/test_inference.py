@@ -89,7 +89,7 @@ def test_feeds_the_backbone_what_training_fed_it(
     Embedder(model.backbone, seed=0, total=1).embed([Photo(tmp_path / "photo", "photo", "001.Pug")], views=1)
     asked(model, file)
     trained, served = fed
-    assert (trained.dtype.name, trained.shape) == ("uint8", (224, 224, 3))
+    assert (trained.dtype.name, trained.shape) == ("uint8", (256, 256, 3))
     assert np.array_equal(trained, served)
 
 
