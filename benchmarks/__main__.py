@@ -10,6 +10,7 @@ that is missed is told and no failure.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,22 +32,25 @@ BENCHMARKS = (
     "endpoint",
     "localaws",
 )
+ON_A_GPU = "finetune"
 
 
 def main() -> int:
     """Run, keep, print."""
     parser = argparse.ArgumentParser(description="Measures Kennel.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all when none is given")
+    there_are = f"{', '.join(BENCHMARKS)}, and on a GPU {ON_A_GPU}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {there_are}; all but that when none is given")
     names = parser.parse_args().names or BENCHMARKS
-    if unknown := set(names) - set(BENCHMARKS):
-        parser.exit(2, f"no benchmark is called {', '.join(sorted(unknown))}: there are {', '.join(BENCHMARKS)}\n")
+    if unknown := set(names) - {*BENCHMARKS, ON_A_GPU}:
+        parser.exit(2, f"no benchmark is called {', '.join(sorted(unknown))}: there are {there_are}\n")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     failed = []
     for name in names:
         print(f"\n{name}", flush=True)
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
             command = [sys.executable, "-m", f"benchmarks.{name}", "--json", file.name]
-            if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            environment = {**os.environ, "PYTHONPATH": str(ROOT / "ml")} if name == ON_A_GPU else None
+            if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
                 failed.append(name)
                 continue
             results[name] = json.loads(Path(file.name).read_text())

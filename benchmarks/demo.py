@@ -82,7 +82,8 @@ def measure() -> Iterator[Figure]:
         "times",
         1.3,
         detail={"wall, s": wall, "jobs, s": jobs},
-        limits="The demo's jobs last seconds, so that every second between two tasks shows; real ones last minutes.",
+        limits="The demo's jobs last seconds. What Airflow adds for its tasks and their deferrals does not grow with "
+        "them, and jobs on AWS last minutes.",
     )
 
 

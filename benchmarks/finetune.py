@@ -1,7 +1,6 @@
 """How fast ml/finetune.py trains all of resnet50 on photos, beside the loop one writes first, and the device's limit.
 
-    PYTHONPATH=ml python -m benchmarks.finetune --photos DIR --json FILE    # some minutes on a GPU
-    PYTHONPATH=ml python -m benchmarks.finetune --photos DIR --quick        # tries it out on a CPU
+    PYTHONPATH=ml python -m benchmarks.finetune    # some minutes on a GPU; without one, a few batches to see it run
 
 Photos a second, medians over rounds in which each side runs once, in alternating order, in one process:
 
@@ -11,35 +10,34 @@ Photos a second, medians over rounds in which each side runs once, in alternatin
   a checkpoint an epoch, with the same epochs, batch, workers and autocast, and no valid photos;
 - limit: our step alone, on a batch that is on the device already: nothing is decoded and nothing copied.
 
-All of DIR's JPEGs are used, over and over by links until there are enough; without any, photos of 500 x 375 are drawn.
-The weights are random: nothing is downloaded, and what is learnt does not matter here.
+Photos of 500 x 375 are drawn, and used over and over by links until there are enough. The weights are random: nothing
+is downloaded, and what is learnt does not matter here.
 """
 
-import argparse
-import json
 import os
-import platform
 import shutil
 import statistics
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import datasets, models, transforms
 
 import finetune
 from backbones import BACKBONES
+from benchmarks.figures import Figure, main
 from crops import Photos
 from dataset import find_photos
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+OVER = {"ours": "ours", "plain": "a plain PyTorch loop", "limit": "the step alone, its batch on the device"}
 WORKERS = len(os.sched_getaffinity(0))
 LATEST = 150  # seconds after which no further round begins
 
@@ -153,58 +151,47 @@ def run_plain(folder: Path, size: Size) -> float:
     return size.epochs * size.photos / (time.perf_counter() - started)
 
 
-def measure(given: Path, work: Path, size: Size) -> list[dict[str, float]]:
+def rounds(work: Path, size: Size) -> list[dict[str, float]]:
     """The photos a second of each side in each round."""
     finetune.CHECKPOINTS = work / "checkpoints"
-    if not find_photos(given):
-        given = work / "drawn"
-        draw(given, min(200, size.photos))
-    train, valid = link(given, work / "train", size.photos), link(given, work / "valid", size.batch_size)
+    draw(work / "drawn", min(200, size.photos))
+    train = link(work / "drawn", work / "train", size.photos)
+    valid = link(work / "drawn", work / "valid", size.batch_size)
     sides = {
         "limit": lambda: run_limit(train, valid, size),
         "ours": lambda: run_ours(train, valid, size),
         "plain": lambda: run_plain(work / "train", size),
     }
-    began, rounds = time.monotonic(), []
+    began, found = time.monotonic(), []
     for number in range(size.rounds):
         if number and time.monotonic() - began > LATEST:
             break
         order = list(sides) if number % 2 == 0 else list(reversed(sides))
-        rounds.append({name: round(sides[name](), 1) for name in order})
-        print(f"round {number + 1}: {rounds[-1]}", flush=True)
-    return rounds
+        found.append({name: sides[name]() for name in order})
+    return found
 
 
-def main() -> None:
-    """Measure, print and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true", help="a few small batches, to see that it runs")
-    options = parser.parse_args()
-    size = replace(Size(), photos=24, epochs=1, batch_size=8, steps=2, rounds=1) if options.quick else Size()
+def measure() -> Iterator[Figure]:
+    """Our loop over the plain one, and over the limit."""
+    size = Size() if DEVICE.type == "cuda" else Size(photos=24, epochs=1, batch_size=8, steps=2, rounds=1)
     with tempfile.TemporaryDirectory() as work:
-        rounds = measure(options.photos, Path(work), size)
-    medians = {name: statistics.median(found[name] for found in rounds) for name in ("ours", "plain", "limit")}
-    result = {
-        "photos_per_second": medians,
-        "ours_over_plain": round(medians["ours"] / medians["plain"], 2),
-        "ours_over_limit": round(medians["ours"] / medians["limit"], 2),
-        "rounds": rounds,
-        "size": asdict(size),
-        "machine": {
-            "device": torch.cuda.get_device_name() if DEVICE.type == "cuda" else platform.processor() or "CPU",
-            "cores": WORKERS,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-        },
-    }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
+        found = rounds(Path(work), size)
+    yield from figures(found, torch.cuda.get_device_name() if DEVICE.type == "cuda" else "no GPU", size)
+
+
+def figures(found: list[dict[str, float]], device: str, size: Size) -> Iterator[Figure]:
+    """What the rounds show."""
+    medians = {f"{side}, photos/s": statistics.median(one[side] for one in found) for side in OVER}
+    detail = {**medians, "device": device, **asdict(size)}
+    for other in ("plain", "limit"):
+        yield Figure(
+            f"fine-tuning, over {OVER[other]}",
+            "photos a second of fine-tuning all of resnet50 at 224 px, its start and checkpoints included",
+            statistics.median(one["ours"] / one[other] for one in found),
+            "times",
+            detail=detail,
+        )
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

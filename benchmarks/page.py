@@ -12,6 +12,7 @@ measured; its module in `benchmarks/` is the whole story.
 
 def page(results: dict[str, Any]) -> str:
     """The page: a table of all figures with their goals, then each benchmark with what its figures were made of."""
+    results = dict(sorted(results.items()))
     parts = [HEAD, "| what | reached | goal | |", "| --- | --- | --- | --- |"]
     for result in results.values():
         parts += [row(figure) for figure in result["figures"] if figure["goal"] is not None]

@@ -11,6 +11,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from invoke_endpoint import signing
 from invoke_endpoint.config import Credentials
 from invoke_endpoint.signing import sign
 
@@ -83,3 +84,33 @@ def test_a_changed_body_changes_the_signature() -> None:
         return sign("https://host.example/a", HEADERS, body, keys, "eu-west-1", datetime.now(UTC))["Authorization"]
 
     assert signature(b"a photo") != signature(b"another")
+
+
+# From AWS's published test suite for Signature Version 4: key AKIDEXAMPLE, region us-east-1, a service named "service".
+@pytest.mark.parametrize(
+    ("headers", "body", "signature"),
+    [
+        ({}, b"", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),  # post-vanilla
+        (  # post-header-value-case
+            {"My-Header1": "VALUE1"},
+            b"",
+            "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d",
+        ),
+        (  # post-x-www-form-urlencoded
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            b"Param1=value1",
+            "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
+        ),
+    ],
+)
+def test_signs_as_awss_own_examples(
+    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], body: bytes, signature: str
+) -> None:
+    monkeypatch.setattr(signing, "SERVICE", "service")
+    keys = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
+    now = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
+    signed = sign("https://example.amazonaws.com/", headers, body, keys, "us-east-1", now)
+    assert signed["Authorization"].endswith(f"Signature={signature}")
+    assert signed["Authorization"].startswith(
+        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders="
+    )

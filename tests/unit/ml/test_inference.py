@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import linear
 
 import inference
+from backbones import BACKBONES, Backbone, read_network
 from dataset import Photo
 from embed import Embedder
 from inference import Classifier, Prediction, RequestError, input_fn, model_fn, output_fn, predict_fn
-from photos import Crop
+from photos import Crop, centre_crop, read_photo
 from tests.unit.ml.claims import claims
-from tests.unit.ml.conftest import Chain
+from tests.unit.ml.conftest import BACKBONE, Chain
 from tests.unit.ml.pictures import Twins, encoded, lossless, lossy
 
 Answer = Callable[[bytes], Prediction]
@@ -59,6 +61,31 @@ def test_scores_a_photo_as_its_embedding_is_scored(trained: Chain, model: Classi
         expected = test["features"][:, 0] @ model.weight.numpy().T + model.bias.numpy()
     for index in range(4):
         np.testing.assert_allclose(asked(model, a_photo(trained, index))["scores"][0], expected[index], atol=0.05)
+
+
+def probabilities(model: Classifier, crops: list[Crop], backbone: Backbone | None = None) -> torch.Tensor:
+    """(n, classes), by the model's own backbone unless another is given."""
+    return linear((backbone or model.backbone).features(crops), model.weight, model.bias).softmax(1)
+
+
+@pytest.fixture(scope="module")
+def crops(trained: Chain, model: Classifier) -> list[Crop]:
+    side = model.backbone.side
+    paths = sorted(trained.dogs.glob("*/*/*.jpg"))
+    return [centre_crop(read_photo(path.read_bytes(), side), side) for path in paths]
+
+
+def test_a_photo_has_the_same_probabilities_alone_and_in_a_batch(model: Classifier, crops: list[Crop]) -> None:
+    alone = torch.cat([probabilities(model, [crop]) for crop in crops])
+    torch.testing.assert_close(probabilities(model, crops), alone, rtol=0, atol=1e-3)
+
+
+def test_the_fast_arithmetic_of_this_machine_keeps_the_probabilities(
+    trained: Chain, model: Classifier, crops: list[Crop]
+) -> None:
+    network = read_network(BACKBONE, trained.base / "model/backbone.pth")
+    exact = Backbone(BACKBONES[BACKBONE], network, torch.device("cpu"), torch.float32)
+    torch.testing.assert_close(probabilities(model, crops), probabilities(model, crops, exact), rtol=0, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
