@@ -70,7 +70,7 @@ def learning_curves(training: dict[str, Any]) -> Markup:
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     history = training["history"]
-    epochs = range(1, len(history) + 1)
+    epochs = range(len(history))  # the first is where training starts from
     with rc_context(STYLE):
         figure, upper, lower = _axes([1, 1])
         for axes, name, colour, label in (
