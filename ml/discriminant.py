@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, linear
 from outcome import DOUBT
 
 SHRINKAGES = (0.001, 0.05, 0.2, 0.5, 0.8, 0.95)
+ROWS = 8192  # taken at once, in double precision
 TEMPERATURES = 2 ** torch.linspace(-2, 9, 111)
 
 
@@ -20,12 +21,16 @@ def discriminant(train: tuple[Tensor, Tensor], valid: tuple[Tensor, Tensor], cla
 
     Of several shrinkages, each at its likeliest temperature, it is the one that makes the valid photos likeliest.
     """
-    features, labels = train[0].cpu().double(), train[1].cpu()
-    counts = torch.bincount(labels, minlength=classes)[:, None]
-    means = torch.zeros(classes, features.shape[1], dtype=features.dtype).index_add_(0, labels, features) / counts
-    spread = features - means[labels]
-    covariance = spread.T @ spread / len(features)
-    round_one = covariance.diagonal().mean().clamp_min(1e-9) * torch.eye(len(covariance), dtype=features.dtype)
+    features, labels = train[0].cpu(), train[1].cpu()
+    counts, width = torch.bincount(labels, minlength=classes)[:, None], features.shape[1]
+    means = torch.zeros(classes, width, dtype=torch.float64)
+    covariance = torch.zeros(width, width, dtype=torch.float64)
+    for rows in torch.split(torch.arange(len(features)), ROWS):
+        means.index_add_(0, labels[rows], features[rows].double() / counts[labels[rows]])
+    for rows in torch.split(torch.arange(len(features)), ROWS):
+        spread = features[rows].double() - means[labels[rows]]
+        covariance += spread.T @ spread / len(features)
+    round_one = covariance.diagonal().mean().clamp_min(1e-9) * torch.eye(width, dtype=torch.float64)
     unseen, truth = valid[0].cpu().double(), valid[1].cpu()
     found: list[tuple[float, Tensor, Tensor]] = []
     for shrinkage in SHRINKAGES:

@@ -31,7 +31,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from backbones import BACKBONES, Pixels, Spec
 from crops import Crops, Photos, read_ahead
-from job import BASE, JobError
+from job import BASE
 from outcome import Figures, Model, calibrated_loss
 
 CHECKPOINTS = BASE / "checkpoints"  # SageMaker copies it to S3 as it changes, and back for a job that goes on
@@ -150,7 +150,7 @@ class Finetuning:
         torch.backends.cudnn.benchmark = True
 
     def epochs(self) -> Iterator[Figures]:
-        """Goes on from the checkpoint if there is one, to the last epoch or the patience's end. Raises JobError."""
+        """Goes on from the checkpoint if there is one, to the last epoch or the patience's end."""
         self._resume()
         batches = read_ahead(
             self._data, self.settings.batch_size, len(self.history) + 1, self.settings.epochs, self.device
@@ -234,20 +234,21 @@ class Finetuning:
         (CHECKPOINTS / "finetune.tmp").replace(CHECKPOINTS / "finetune.pth")
 
     def _resume(self) -> None:
-        """Takes up what the checkpoint has, if there is one. Raises JobError."""
+        """Takes up what the checkpoint has, if there is one of this training; one that is not is written over."""
         path = CHECKPOINTS / "finetune.pth"
         if not path.is_file():
             return
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["made_of"] != self._made_of():
-                raise ValueError("other photos or hyperparameters")
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.history = [Tuned(**figures) for figures in state["history"]]
-            self.best = Model(**{**state["best"], "epoch": Tuned(**state["best"]["epoch"])})
+                raise ValueError("it is of other photos or hyperparameters")
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             why = " ".join(str(error).split())[:200] or "it is empty"
-            raise JobError(f"{path} is no checkpoint of this training: {why}; delete it to start afresh") from error
+            print(f"starts afresh: {path.name} is no checkpoint of this training: {why}", flush=True)
+            return
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.history = [Tuned(**figures) for figures in state["history"]]
+        self.best = Model(**{**state["best"], "epoch": Tuned(**state["best"]["epoch"])})
         print(f"goes on after epoch {self.history[-1].number}, from {path}", flush=True)

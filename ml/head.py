@@ -86,7 +86,10 @@ def fit(train: Split, valid: Split, classes: int, options: "Hyperparameters", gr
     inputs = (train.features - centre) / scale
     torch.set_num_threads(1)
     start = discriminant((inputs, train.labels), ((valid.features - centre) / scale, valid.labels), classes)
-    weight, bias = (part.to(group.device).requires_grad_() for part in start)
+    weight, bias = (part.to(group.device) * group.first for part in start)
+    group.add_up([weight, bias])  # the first one's for all: another processor may round another way
+    weight.requires_grad_()
+    bias.requires_grad_()
 
     def reached(number: int, train_loss: float) -> Epoch:
         folded = weight.detach() / scale

@@ -95,12 +95,16 @@ def read_split(name: str, classes: list[str], features: int, device: torch.devic
 F = TypeVar("F", bound=Figures)
 
 
+class DivergedError(JobError):
+    """The loss is no number any more; the message says which rate to lower."""
+
+
 def announced(epochs: Iterator[F], group: Group, rate: str = "--learning_rate") -> Iterator[F]:
-    """The same epochs, each printed once as it ends. Raises JobError when the training diverged, by its rate."""
+    """The same epochs, each printed once as it ends. Raises DivergedError."""
     for epoch in epochs:
         if not math.isfinite(epoch.valid_loss):
             when = f"in epoch {epoch.number}: lower {rate}" if epoch.number else BROKEN
-            raise JobError(f"valid_loss is {epoch.valid_loss} {when}")
+            raise DivergedError(f"valid_loss is {epoch.valid_loss} {when}")
         if group.first:
             print(epoch, flush=True)
         yield epoch
@@ -133,10 +137,13 @@ def finetuned(head: Model, classes: list[str], options: Hyperparameters, group: 
     training = Finetuning(settings, network, (head.weight, head.bias), train, valid, group.device)
     torch.set_num_threads(len(os.sched_getaffinity(0)))  # a head alone is done sooner with one
     print(f"fine-tunes for up to {options.finetune_epochs} epochs on {group.device}", flush=True)
-    for _ in announced(training.epochs(), group, "--finetune_learning_rate"):
-        pass
+    try:
+        for _ in announced(training.epochs(), group, "--finetune_learning_rate"):
+            pass
+    except DivergedError as error:
+        print(f"fine-tuning ends early: {error}", flush=True)
     labels = torch.tensor(valid.labels)
-    models = {"the fine-tuned model": training.best or head, "the linear head": head}
+    models = {"the linear head": head, "the fine-tuned model": training.best or head}
     losses = {name: calibrated_loss(model.scores, labels) for name, model in models.items()}
     told, better = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items()), min(losses, key=losses.__getitem__)
     print(f"calibrated_loss: {told}; kept {better}", flush=True)

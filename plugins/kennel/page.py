@@ -62,9 +62,9 @@ def words(label: str) -> str:
 
 
 def short(value: Any) -> str:
-    """A number, or the text of one, with four digits; anything else as it is."""
+    """A fraction, or the text of one, with four digits; anything else as it is."""
     try:
-        return f"{float(value):.4g}"
+        return str(value) if float(value).is_integer() else f"{float(value):.4g}"
     except ValueError:
         return str(value)
 
