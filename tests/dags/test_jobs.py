@@ -205,13 +205,13 @@ def test_a_job_being_stopped_is_waited_for_and_followed(
     permission = tmp_path / "may-end"
     trigger = cast(JobTrigger, defer(training(name, STUBBORN.format(permission=str(permission)))).trigger)
     logs = local_aws.client("logs")
-    said: list[Any] = []
+    said: list[str] = []
     deadline = time.monotonic() + 60
-    while not said:
+    while "deaf" not in said:
         assert time.monotonic() < deadline
         with contextlib.suppress(logs.exceptions.ResourceNotFoundException):  # no job has made the group yet
-            found = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name)
-            said = found["events"]
+            events = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs")["events"]
+            said = [event["message"] for event in events if event["logStreamName"].startswith(f"{name}/")]
     asyncio.run(trigger.on_kill())
     again = training(name, QUICK)
     waiting = defer(again)

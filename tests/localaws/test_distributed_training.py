@@ -87,7 +87,7 @@ def test_both_hosts_take_part_and_one_of_them_reports(bench: Workbench, jobs: di
     assert "process 1 of 2 took 23 of 50 rows" in said["algo-2"]
     alone = EPOCH.findall("\n".join(bench.lines(GROUP, jobs[1]["TrainingJobName"])))
     epochs = EPOCH.findall(said["algo-1"])
-    assert len(epochs) == 4  # an epoch each, and that of the model kept
+    assert len(epochs) == 5  # the start, an epoch each, and that of the model kept
     np.testing.assert_allclose(np.array(epochs, float), np.array(alone, float), atol=1.01e-4)
     assert not EPOCH.search(said["algo-2"])
 

@@ -214,10 +214,11 @@ def test_an_instance_reads_what_it_trains_on_and_writes_models_only(
         decided: str = answer["EvaluationResults"][0]["EvalDecision"]
         return decided
 
-    allowed = [decision("s3:GetObject", f"{folder}/x") for folder in ("code", "weights", "embeddings")]
+    read = ("code", "weights", "embeddings", "snapshots", "datasets")  # the last two to fine-tune on
+    allowed = [decision("s3:GetObject", f"{folder}/x") for folder in read]
     allowed.append(decision("s3:PutObject", "runs/hounds/one/training/job/output/model.tar.gz"))
     assert set(allowed) == {"allowed"}
-    denied = [decision("s3:GetObject", f"{folder}/x") for folder in ("datasets", "snapshots", "runs")]
+    denied = [decision("s3:GetObject", f"{folder}/x") for folder in ("runs", "anything")]
     denied += [decision("s3:PutObject", key) for key in ("code/x", "runs/hounds/one/report/report.json", "runs/cats/x")]
     assert set(denied) == {"implicitDeny"}
 
