@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -37,13 +38,16 @@ class Figure:
 
 
 def machine() -> str:
-    """The processor, its free cores, the load as it begins, and the software."""
+    """The processor, its free cores, the load as it begins, the GPU of a benchmark that uses one, and the software."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    torch: Any = sys.modules.get("torch")
+    gpu = f"one {torch.cuda.get_device_name()}, " if torch and torch.cuda.is_available() else ""
     return (
-        f"{len(os.sched_getaffinity(0))} cores of {name}, load {os.getloadavg()[0]:.1f} at the start, "
+        f"{gpu}{len(os.sched_getaffinity(0))} cores of {name}, load {os.getloadavg()[0]:.1f} at the start, "
         f"{platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}"
+        f"{f', PyTorch {torch.__version__}' if torch else ''}"
     )
 
 

@@ -176,13 +176,13 @@ def measure() -> Iterator[Figure]:
     size = Size() if DEVICE.type == "cuda" else Size(photos=24, epochs=1, batch_size=8, steps=2, rounds=1)
     with tempfile.TemporaryDirectory() as work:
         found = rounds(Path(work), size)
-    yield from figures(found, torch.cuda.get_device_name() if DEVICE.type == "cuda" else "no GPU", size)
+    yield from figures(found, size)
 
 
-def figures(found: list[dict[str, float]], device: str, size: Size) -> Iterator[Figure]:
+def figures(found: list[dict[str, float]], size: Size) -> Iterator[Figure]:
     """What the rounds show."""
     medians = {f"{side}, photos/s": statistics.median(one[side] for one in found) for side in OVER}
-    detail = {**medians, "device": device, **asdict(size)}
+    detail = {**medians, **asdict(size)}
     for other in ("plain", "limit"):
         yield Figure(
             f"fine-tuning, over {OVER[other]}",

@@ -41,6 +41,7 @@ from airflow.sdk import DAG, Context, Param, TriggerRule, chain, get_current_con
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from kennel import registry
+from kennel.aws import client
 from kennel.config import ROOT, load
 from kennel.defaults import FAILURE, rendered, task_defaults
 from kennel.names import Names
@@ -59,20 +60,10 @@ ALIAS = "live"
 PRESIGNED_SECONDS = 300
 
 
-def client(service: str) -> Any:
-    """A boto3 client by the connection `aws_default`."""
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-    from botocore.config import Config
-
-    # boto3 still presigns with SigV2 in us-east-1 unless told otherwise.
-    config = Config(signature_version="s3v4") if service == "s3" else None
-    return AwsBaseHook(client_type=service, region_name=CLASSIFIER.region, config=config).conn
-
-
 def alias() -> Any:
     from kennel.functions import Alias
 
-    return Alias(client("lambda"), AT.function, ALIAS)
+    return Alias(client(CLASSIFIER, "lambda"), AT.function, ALIAS)
 
 
 def chosen(context: Context) -> dict[str, Any]:
@@ -130,7 +121,7 @@ def choose_model() -> dict[str, Any]:
     """Decide which model to deploy; skip when none may be. XCom says what the other tasks need of it."""
     from kennel.operators.rollback import in_service
 
-    version, sagemaker = get_current_context()["params"]["version"], client("sagemaker")
+    version, sagemaker = get_current_context()["params"]["version"], client(CLASSIFIER, "sagemaker")
     # Asset events only wake this up: several may have come as one, and in any order.
     approved = list(registry.packages(sagemaker, AT.package_group, ModelApprovalStatus="Approved"))
     if version:
@@ -144,7 +135,7 @@ def choose_model() -> dict[str, Any]:
             raise AirflowSkipException(obstacle)
     else:
         raise AirflowSkipException("No model is approved yet: run retrain, or approve one in the registry")
-    report = registry.read_report(client("s3"), AT, package.run)
+    report = registry.read_report(client(CLASSIFIER, "s3"), AT, package.run)
     return {
         "package_arn": package.arn,
         "version": package.version,
@@ -164,7 +155,7 @@ def smoke_test() -> str:
 
     context = get_current_context()
     package, config = chosen(context), endpoint_config(context)["EndpointConfigName"]
-    sagemaker, s3, function = client("sagemaker"), client("s3"), alias()
+    sagemaker, s3, function = client(CLASSIFIER, "sagemaker"), client(CLASSIFIER, "s3"), alias()
     serves = sagemaker.describe_endpoint(EndpointName=AT.endpoint)["EndpointConfigName"]
     if serves != config:
         raise AirflowFailException(f"{AT.endpoint} serves {serves}, not {config}: clear from deploy_endpoint on")

@@ -32,7 +32,8 @@ FINAL_CODES = frozenset(
     }
 )
 # How SageMaker's FailureReason starts when the script or its input is at fault, and not the service.
-FINAL_REASONS = ("AlgorithmError", "ClientError", "No training job succeeded", "No objective metrics found")
+NO_TRIAL = "No training job succeeded"
+FINAL_REASONS = ("AlgorithmError", "ClientError", NO_TRIAL, "No objective metrics found")
 
 MESSAGE = """\
 {{ dag.dag_id }}.{{ ti.task_id }} has failed for good in run {{ run_id }}, after try {{ ti.try_number }}.

@@ -317,6 +317,12 @@ def test_the_trials_of_a_tuning_job_are_ranked(local_aws: Any, tuning: Any) -> N
     assert float(first.hyperparameters["rate"]) >= float(second.hyperparameters["rate"])
 
 
+def test_a_tuning_job_whose_trials_all_failed_gives_the_reason_of_one(tuning: Any) -> None:
+    event = event_of(defer(tuning(BROKEN)).trigger)
+    with pytest.raises(JobAtFaultError, match="no photos at all"):
+        tuning(BROKEN).execute_complete(NO_CONTEXT, event)
+
+
 def test_a_tuning_job_without_a_best_trial_fails(tuning: Any) -> None:
     silent = "print('nothing to measure')"
     event = event_of(defer(tuning(silent)).trigger)

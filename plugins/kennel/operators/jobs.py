@@ -20,8 +20,8 @@ from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.sdk import Context
 from botocore.exceptions import ClientError
 
-from kennel import names, registry
-from kennel.defaults import FINAL_REASONS, JobAtFaultError, JobFailedError
+from kennel import names, registry, tuning
+from kennel.defaults import FINAL_REASONS, NO_TRIAL, JobAtFaultError, JobFailedError
 from kennel.triggers.jobs import KINDS, JobTrigger, Kind, StatusTrigger
 
 # Beyond a job's own limit: what SageMaker takes to find the instance, and to stop the job at its limit.
@@ -211,6 +211,13 @@ class TuningJobOperator(_Job, SageMakerTuningOperator):
         rounds: int = -(-limits["MaxNumberOfTrainingJobs"] // limits["MaxParallelTrainingJobs"])
         trial: int = self.config["TrainingJobDefinition"]["StoppingCondition"]["MaxRuntimeInSeconds"]
         return rounds * datetime.timedelta(seconds=trial)
+
+    def _failure(self, job: dict[str, Any], end: dict[str, Any]) -> JobFailedError:
+        """When every trial failed, what the first of them said: SageMaker only says to look at them."""
+        if job.get("FailureReason", "").startswith(NO_TRIAL):
+            reasons = (trial.get("FailureReason") for trial in tuning.summaries(self.hook.conn, end["job_name"]))
+            job = {**job, "FailureReason": next(filter(None, reasons), job["FailureReason"])}
+        return super()._failure(job, end)
 
     def _result(self, job: dict[str, Any]) -> dict[str, Any]:
         """SageMaker also calls a tuning job completed in which no trial was."""
