@@ -14,6 +14,7 @@ from kennel.tuning import Trial
 TEMPLATE = Path(__file__).with_name("page.html")
 OUTCOMES = {"promote": "Promoted", "ask": "A person decides", "hold": "Held back"}
 DIFFERENT = 12  # classes, and pairs of classes, that are named
+LARGEST_MATRIX = 200  # classes; a browser has a cell for each pair
 
 Document = dict[str, Any]
 
@@ -46,7 +47,7 @@ def render(report: Document, evaluation: Document, trials: list[Trial], objectiv
         intervals={name: interval(evaluation[name], evaluation["photos"]) for name in ("top1", "top5")},
         classes=classes,
         different=sorted((one for one in classes if one.gained), key=lambda one: -abs(one.gained))[:DIFFERENT],
-        rows=_matrix(evaluation["confusion"]),
+        rows=_matrix(evaluation["confusion"]) if len(evaluation["confusion"]["labels"]) <= LARGEST_MATRIX else [],
         pairs=_pairs(evaluation["confusion"])[:DIFFERENT],
         trials=trials,
         objective=objective,

@@ -156,6 +156,13 @@ def test_what_was_taken_for_what_is_counted(read: Reader) -> None:
     assert matrix == [["Akita", "10", "", "", ""], ["Pug", "3", "", "", "7"]]
 
 
+@pytest.mark.parametrize(("classes", "drawn"), [(200, True), (201, False)])
+def test_more_classes_than_a_browser_shows_have_their_pairs_only(classes: int, drawn: bool) -> None:
+    text = page([f"Breed_{number:03}" for number in range(classes)])
+    assert ("a row for each class" in text) == drawn
+    assert Reader(text).row("Breed 010", "Breed 011") == ["Breed 010", "Breed 011", "10"]
+
+
 def test_the_mistakes_are_shown_with_their_probability(read: Reader) -> None:
     assert f"Great pyrenees{SHOWN}, 98.7%" in read.text
     (shown,) = [attributes["src"] for tag, attributes in read.elements if tag == "img"]
