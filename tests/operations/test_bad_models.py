@@ -92,9 +92,9 @@ def test_a_bad_model_never_takes_traffic(machine: Machine, served: Package, phot
     assert rejected["ModelApprovalStatus"] == "Rejected"
     assert reason in rejected["ApprovalDescription"]
 
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=endpoint)  # it may be scaling for the caller
     after = sagemaker.describe_endpoint(EndpointName=endpoint)
-    for member in ("EndpointStatus", "EndpointConfigName"):  # scaling for the caller modifies it too
-        assert after[member] == before[member]
+    assert after["EndpointConfigName"] == before["EndpointConfigName"]
     assert caller.failures == []
     assert caller.answers > 1
     assert len(caller.labels) == 1  # as before the run
