@@ -55,7 +55,7 @@ def main() -> int:
                 continue
             results[name] = json.loads(Path(file.name).read_text())
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-        PAGE.write_text(page(results))
+        PAGE.write_text(page(json.loads(RESULTS.read_text())))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
