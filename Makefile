@@ -40,6 +40,9 @@ lint: environment ## ruff and mypy
 bench: environment ## how fast, dear and good all of it is, into docs/performance.md; half an hour
 	@$(RUN) python -m benchmarks
 
+bench-%: environment ## one of its parts, bench-localaws say; fails when a goal is missed
+	@$(RUN) python -m benchmarks.$*
+
 environment-sdk-v2: environment ## the SageMaker SDK v2 in an environment of its own, for tests/clients
 	@$(RUN) python tests/clients/sdk_v2.py
 

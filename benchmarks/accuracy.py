@@ -14,18 +14,24 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.figures import Figure, main
-from benchmarks.photos import ML, SPLITS, job, weights
+from benchmarks.photos import ML, SPLITS, embed, job
+
+if TYPE_CHECKING:
+    from measures import Answers
 
 BACKBONE = "efficientnet_lite0"
 RATES = ("0.0003", "0.001", "0.003", "0.01")
-EPOCHS = "30"
-BINS = 15
+EPOCHS = 30
+OPTIONS = ("--backbone", BACKBONE, "--epochs", str(EPOCHS))
 
 
 def folds(data: Path, folder: Path) -> Iterator[Path]:
@@ -44,35 +50,20 @@ def folds(data: Path, folder: Path) -> Iterator[Path]:
         yield folder / f"{fold}"
 
 
-def ours(data: Path, base: Path) -> tuple[Tensor, Tensor]:
-    """The probabilities (n, classes) and classes (n,) of the fold's test photos."""
+def ours(data: Path, base: Path) -> "Answers":
+    """What the fold's model says of its test photos."""
+    from dataset import find_photos
+    from evaluate import ask
+
     shutil.rmtree(base, ignore_errors=True)
-    (base / "processing/input").mkdir(parents=True)
-    for split in SPLITS:
-        (base / "processing/input" / split).symlink_to(data / split)
-    file = weights(BACKBONE, base / "processing/input/weights")
-    job("embed.py", base, "--backbone", BACKBONE)
-    (base / "input/data").mkdir(parents=True)
-    (base / "processing/output").rename(base / "input/data/embeddings")
+    embed(base, data, BACKBONE)
     losses = {}
     for rate in RATES:
-        job("train.py", base, "--backbone", BACKBONE, "--epochs", EPOCHS, "--learning_rate", rate)
+        job("train.py", base, *OPTIONS, "--learning_rate", rate)
         losses[json.loads((base / "model/model.json").read_text())["valid_loss"]] = rate
-    (base / "input/data/weights").mkdir()
-    file.rename(base / "input/data/weights" / file.name)
-    job("train.py", base, "--backbone", BACKBONE, "--epochs", EPOCHS, "--learning_rate", losses[min(losses)])
-    return asked(base / "model", data / "test")
-
-
-def asked(model: Path, test: Path) -> tuple[Tensor, Tensor]:
-    """What the model's inference.py answers."""
-    import inference
-
-    loaded = inference.model_fn(str(model))
-    classes = json.loads((model / "classes.json").read_text())
-    paths = sorted(test.glob("*/*"))
-    scores = torch.tensor([inference.predict_fn(path.read_bytes(), loaded)["scores"][0] for path in paths])
-    return scores.softmax(1), torch.tensor([classes.index(path.parent.name) for path in paths])
+    (base / "processing/input/weights").rename(base / "input/data/weights")  # that of the final training
+    job("train.py", base, *OPTIONS, "--learning_rate", losses[min(losses)])
+    return ask(base / "model", find_photos(data / "test"))
 
 
 def plain_vectors(folder: Path, split: str, classes: list[str]) -> tuple[Tensor, Tensor]:
@@ -96,10 +87,10 @@ def baseline(base: Path) -> float:
     head = nn.Sequential(nn.Linear(features.shape[1], 128), nn.ReLU(), nn.Linear(128, int(labels.max()) + 1))
     optimizer = torch.optim.Adam(head.parameters(), lr=0.001)
     kept = (torch.inf, 0.0)
-    for _ in range(int(EPOCHS)):
+    for _ in range(EPOCHS):
         for rows in torch.split(torch.randperm(len(features)), 32):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(head(features[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(nn.functional.cross_entropy(head(features[rows]), labels[rows]))
             optimizer.step()
         with torch.no_grad():
             loss = float(nn.functional.cross_entropy(head(split["valid"][0]), split["valid"][1]))
@@ -108,47 +99,37 @@ def baseline(base: Path) -> float:
     return kept[1]
 
 
-def calibration_error(probabilities: Tensor, truth: Tensor) -> float:
-    """The expected calibration error in fifteen bins of equal width (Guo et al. 2017, arXiv:1706.04599, equation 3)."""
-    confidence, guess = probabilities.max(1)
-    right = (guess == truth).float()
-    bins = (confidence * BINS).ceil().clamp(1, BINS)
-    gaps = [
-        (bins == number).float().mean() * (right[bins == number].mean() - confidence[bins == number].mean()).abs()
-        for number in range(1, BINS + 1)
-        if (bins == number).any()
-    ]
-    return float(torch.stack(gaps).sum())
-
-
 def measure() -> Iterator[Figure]:
     """All folds together."""
     given = os.environ.get("KENNEL_PHOTOS")
     if not given:
         raise SystemExit("KENNEL_PHOTOS must name a directory of real photos: drawn dogs are all told apart")
     sys.path.insert(0, str(ML))
-    probabilities, truths, beginners = [], [], []
+    from measures import calibration
+
+    answers, beginners = [], []
     with tempfile.TemporaryDirectory() as name:
         for fold in folds(Path(given), Path(name)):
-            probability, truth = ours(fold, Path(name) / "base")
-            probabilities.append(probability)
-            truths.append(truth)
+            answers.append(ours(fold, Path(name) / "base"))
             beginners.append(baseline(Path(name) / "base"))
-    all_of, truth = torch.cat(probabilities), torch.cat(truths)
-    right = [float((p.argmax(1) == t).float().mean()) for p, t in zip(probabilities, truths, strict=True)]
-    top1, theirs = float((all_of.argmax(1) == truth).float().mean()), sum(beginners) / len(beginners)
-    detail = {"each fold": right, "baseline, each fold": beginners, "test photos": len(truth)}
+    together = replace(
+        answers[0],
+        photos=[photo for fold in answers for photo in fold.photos],
+        scores=np.concatenate([fold.scores for fold in answers]),
+        truth=np.concatenate([fold.truth for fold in answers]),
+    )
+    top1, theirs = float(together.right.mean()), sum(beginners) / len(beginners)
+    detail = {
+        "each fold": [float(fold.right.mean()) for fold in answers],
+        "baseline, each fold": beginners,
+        "test photos": len(together.photos),
+    }
     yield Figure("accuracy", f"top-1 over all folds, {BACKBONE}", top1, "", 0.90, "more", detail=detail)
     yield Figure(
         "accuracy over the baseline's", "top-1 less a beginner's head on the same folds", top1 - theirs, "", 0, "more"
     )
-    yield Figure(
-        "calibration",
-        f"expected calibration error on all test photos, {BINS} bins",
-        calibration_error(all_of, truth),
-        "",
-        0.05,
-    )
+    measured = "expected calibration error on all test photos, as evaluate.py measures it"
+    yield Figure("calibration", measured, calibration(together)["ece"], "", 0.05)
 
 
 if __name__ == "__main__":

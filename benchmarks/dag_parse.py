@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
-from benchmarks.figures import Figure, main
+from benchmarks.figures import Figure, main, processor_seconds
 from benchmarks.photos import ROOT
 
 ROUNDS = 7
@@ -33,20 +34,21 @@ print(json.dumps(sorted(modules)), file=sys.stderr)
 """
 
 
-def interpreter(home: str, code: str, *arguments: str) -> tuple[float, str]:
-    """The processor seconds of a fresh interpreter, and what it said on stderr."""
-    environment = {
+def environment(home: str) -> dict[str, str]:
+    """What a DAG file needs to be read."""
+    return {
         "PATH": os.environ["PATH"],
         "AIRFLOW_HOME": home,
         "KENNEL_ACCOUNT_ID": "123456789012",
         "PYTHONPATH": str(ROOT / "plugins"),
     }
-    before = os.times()
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=environment, check=True, capture_output=True, text=True
-    )
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system, done.stderr
+
+
+def operators(file: Path, home: str) -> str:
+    """The code that imports the provider's modules that a file's tasks are made of."""
+    command = [sys.executable, "-c", OPERATORS, str(file)]
+    done = subprocess.run(command, env=environment(home), check=True, capture_output=True, text=True)
+    return "\n".join([SDK, *(f"import {module}" for module in json.loads(done.stderr.splitlines()[-1]))])
 
 
 def measure() -> Iterator[Figure]:
@@ -54,13 +56,12 @@ def measure() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as home:
         commands: dict[str, tuple[str, ...]] = {SDK: (SDK,)}
         for file in sorted((ROOT / "dags").glob("*.py")):
-            modules = json.loads(interpreter(home, OPERATORS, str(file))[1].splitlines()[-1])
             commands[file.name] = (LOAD, str(file))
-            commands[f"operators of {file.name}"] = ("\n".join([SDK, *(f"import {module}" for module in modules)]),)
+            commands[f"operators of {file.name}"] = (operators(file, home),)
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(ROUNDS):
             for name, command in commands.items():
-                seconds[name].append(interpreter(home, *command)[0])
+                seconds[name].append(processor_seconds([sys.executable, "-c", *command], env=environment(home)))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name in (name for name in commands if name.endswith(".py") and not name.startswith("operators")):
         imports = medians[f"operators of {name}"]

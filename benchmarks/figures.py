@@ -4,8 +4,9 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,17 +53,30 @@ def machine() -> str:
 
 
 def main(measure: Callable[[], Iterator[Figure]]) -> None:
-    """The command line of one benchmark: prints its figures as they come; `--json FILE` keeps them too."""
+    """The command line of one benchmark: prints its figures as they come; `--json FILE` keeps them too.
+
+    Exit status 1 when a goal is missed.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     run = {"date": datetime.now(UTC).isoformat(timespec="minutes"), "machine": machine()}
+    print(run["machine"], flush=True)
     figures = []
     for figure in measure():
         print(line(asdict(figure), figure.reached), flush=True)
         figures.append({**asdict(figure), "reached": figure.reached})
     if options.json:
         options.json.write_text(json.dumps({**run, "figures": figures}, indent=1))
+    sys.exit(int(not all(figure["reached"] for figure in figures)))
+
+
+def processor_seconds(command: Sequence[str | Path], **options: Any) -> float:
+    """The user and system seconds of a process and of those that it waited for. Raises CalledProcessError."""
+    before = os.times()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **options)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def line(figure: dict[str, Any], reached: bool) -> str:

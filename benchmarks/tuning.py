@@ -6,15 +6,13 @@ Processor seconds of the processes that do it, the start of each included. Both 
 batch sizes over the same photos with resnet50.
 """
 
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.figures import Figure, main
-from benchmarks.photos import job, photos, processing_input
+from benchmarks.figures import Figure, main, processor_seconds
+from benchmarks.photos import embed, job, photos
 
 BASELINE = Path(__file__).parent / "baseline/train.py"
 EPOCHS = 5
@@ -25,11 +23,7 @@ def ours(data: Path) -> dict[str, float]:
     """The processor seconds of the embedding and of all trials."""
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
-        processing_input(base, data, "resnet50")
-        embedding = job("embed.py", base, "--backbone", "resnet50")
-        channel = base / "input/data"
-        channel.mkdir(parents=True)
-        (base / "processing/output").rename(channel / "embeddings")
+        embedding = embed(base, data, "resnet50")
         trials = sum(
             job(
                 *("train.py", base, "--backbone", "resnet50", "--epochs", str(EPOCHS)),
@@ -42,12 +36,10 @@ def ours(data: Path) -> dict[str, float]:
 
 def baseline(data: Path) -> float:
     """The processor seconds of all trials of a beginner."""
-    before = os.times()
-    for rate, batch in TRIALS:
-        command = [sys.executable, str(BASELINE), str(data), str(rate), str(batch), str(EPOCHS)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return sum(
+        processor_seconds([sys.executable, BASELINE, data, str(rate), str(batch), str(EPOCHS)])
+        for rate, batch in TRIALS
+    )
 
 
 def measure() -> Iterator[Figure]:

@@ -91,6 +91,6 @@ def read_ahead(
 def _keys(data: Crops, batch_size: int, first: int, last: int) -> Iterator[list[Key]]:
     for epoch in range(first, last + 1):
         train = [(epoch, place) for place in range(len(data.train.names))]
-        Random(f"{data.seed} {epoch}").shuffle(train)  # noqa: S311
+        Random(f"{data.seed} {epoch}").shuffle(train)  # noqa: S311  # decides an order
         for keys in (train, [(0, place) for place in range(len(data.valid.names))]):
             yield from (keys[start : start + batch_size] for start in range(0, len(keys), batch_size))

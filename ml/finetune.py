@@ -142,7 +142,7 @@ class Finetuning:
         # Only processors that have bfloat16's arithmetic gain by it. Its range is float32's: no loss needs scaling.
         self._half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         # torch's average without its copy of every buffer at every step: no buffer changes here
-        self._blend = get_ema_multi_avg_fn(1 - 1 / (1 + min(AVERAGED, self.steps)))  # type: ignore[no-untyped-call]
+        self._blend = get_ema_multi_avg_fn(1 - 1 / (1 + min(AVERAGED, self.steps)))  # type: ignore[no-untyped-call]  # not annotated
         last = len(self.stages) - 1
         rates = [settings.learning_rate * STAGE_RATE ** (last - stage) for stage in range(len(self.stages))]
         groups = [{"params": stage, "rate": rate} for stage, rate in zip(self.stages, rates, strict=True)]
@@ -168,7 +168,7 @@ class Finetuning:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
             loss = cross_entropy(self.model(crops), labels, label_smoothing=SMOOTHING)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self._blend(list(self.average.parameters()), list(self.model.parameters()), 0)
         return loss.detach()
@@ -182,7 +182,7 @@ class Finetuning:
 
     def _epoch(self, epoch: int, batches: Iterator[tuple[Tensor, Tensor]]) -> Tuned:
         started, photos = time.monotonic(), len(self._data.train.names)
-        torch.manual_seed(Random(f"{self.settings.seed} {epoch}").getrandbits(63))  # noqa: S311
+        torch.manual_seed(Random(f"{self.settings.seed} {epoch}").getrandbits(63))  # noqa: S311  # draws dropout
         self.thaw(epoch)
         self.model.train()
         total = torch.zeros((), device=self.device)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,8 +65,8 @@ def photos(folder: Path) -> Photos:
 def make(dogs: Path, weights: Path) -> Make:
     """A training from a head that knows nothing, with SETTINGS but for what is given."""
 
-    def make(valid: Photos | None = None, **changed: object) -> Finetuning:
-        settings = replace(SETTINGS, **changed)  # type: ignore[arg-type]
+    def make(valid: Photos | None = None, **changed: Any) -> Finetuning:
+        settings = replace(SETTINGS, **changed)
         training, valid = photos(dogs / "train"), valid or photos(dogs / "valid")
         return Finetuning(settings, read_network(BACKBONE, weights), NOTHING, training, valid, torch.device("cpu"))
 
