@@ -165,8 +165,18 @@ class Hosting:
         return json.loads(answer["Body"].read())
 
     def delete(self, endpoint: str) -> None:
-        """Delete an endpoint and wait until it is gone."""
-        self.sagemaker.delete_endpoint(EndpointName=endpoint)
+        """Delete an endpoint as soon as it is at rest, which scaling may disturb again, and wait until it is gone."""
+
+        def begun() -> bool:
+            try:
+                self.sagemaker.delete_endpoint(EndpointName=endpoint)
+            except ClientError as error:
+                if "Cannot update in-progress endpoint" not in str(error):
+                    raise
+                return False
+            return True
+
+        eventually(begun)
         self.sagemaker.get_waiter("endpoint_deleted").wait(
             EndpointName=endpoint, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
         )

@@ -44,7 +44,6 @@ def scaling(local_aws: LocalAws) -> Any:
 def endpoint(hosting: Hosting) -> Iterator[str]:
     name = hosting.endpoint(hosting.config(hosting.model(named("scaled"))))
     yield name
-    hosting.at_rest(name)
     hosting.delete(name)
 
 
@@ -253,6 +252,7 @@ def test_traffic_scales_out_and_its_end_scales_in(fast: Hosting) -> None:
     eventually(lambda: len(fast.processes() - before) == 1)
     eventually(lambda: instances(fast, name) == 1, 40)
     eventually(lambda: len(fast.processes()) == len(before))
+    fast.at_rest(name)
     activities = scaling.describe_scaling_activities(
         ServiceNamespace="sagemaker", ResourceId=resource(name)["ResourceId"]
     )
