@@ -52,6 +52,7 @@ RATE = 200  # invocations a second
 SECONDS = 5
 ROUNDS = 3
 CALLERS = 16
+CONNECTIONS = 256  # of a client, at most
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
 # A trivial model that tells how long it took itself, from the bytes that came to those that go.
 MODEL = """
@@ -139,9 +140,9 @@ def bare_ministack(home: Path) -> Iterator[psutil.Process]:
 
 
 @contextlib.contextmanager
-def local_aws(home: Path) -> Iterator[tuple[psutil.Process, Callable[[str], Any]]]:
-    """The local AWS when it serves, and what makes clients of it."""
-    settings = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALAWS_"))}
+def local_aws(home: Path, **settings: str) -> Iterator[tuple[psutil.Process, Callable[[str], Any]]]:
+    """The local AWS with these settings when it serves, and what makes clients of it, which try nothing again."""
+    settings |= {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALAWS_"))}
     command = [sys.executable, "-m", "localaws", "--port", "0", "--home", str(home)]
     with stopped(command, settings, subprocess.PIPE) as process:
         output: Any = process.stdout
@@ -149,7 +150,7 @@ def local_aws(home: Path) -> Iterator[tuple[psutil.Process, Callable[[str], Any]
         file = configparser.RawConfigParser()
         file.read(home / "credentials")
         session = boto3.session.Session(**file["default"], region_name=REGION)
-        config = botocore.config.Config(max_pool_connections=CALLERS, retries={"max_attempts": 1}, proxies={})
+        config = botocore.config.Config(max_pool_connections=CONNECTIONS, retries={"total_max_attempts": 1}, proxies={})
         yield psutil.Process(process.pid), lambda name: session.client(name, endpoint_url=url, config=config)
 
 
