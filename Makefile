@@ -37,7 +37,7 @@ lint: environment ## ruff and mypy
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
 
-bench: environment ## how fast, dear and good all of it is, into docs/performance.md; half an hour
+bench: environment ## how fast, dear and good all of it is, into docs/performance.md; an hour
 	@$(RUN) python -m benchmarks
 
 bench-%: environment ## one of its parts, bench-localaws say; fails when a goal is missed

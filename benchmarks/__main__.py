@@ -1,6 +1,6 @@
 """Runs the benchmarks and writes what they found.
 
-    make bench                                    all of them, about half an hour on two free cores
+    make bench                                    all of them, about an hour on two free cores
     python -m benchmarks endpoint function        some; what is known of the others stays
 
 Each is a process of its own, `python -m benchmarks.NAME`, and can be run so alone. The figures go to
@@ -16,11 +16,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.chart import draw
 from benchmarks.page import page
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/performance.json"
 PAGE = ROOT / "docs/performance.md"
+CHART = ROOT / "docs/load.svg"
 BENCHMARKS = (
     "tuning",
     "accuracy",
@@ -31,6 +33,7 @@ BENCHMARKS = (
     "function",
     "endpoint",
     "localaws",
+    "load",
 )
 ON_A_GPU = "finetune"
 
@@ -58,6 +61,8 @@ def main() -> int:
         results[name] = json.loads(figures)
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
         PAGE.write_text(page(json.loads(RESULTS.read_text())))
+        if name == "load":
+            draw(results[name]["figures"], CHART)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))

@@ -18,6 +18,8 @@ def page(results: dict[str, Any]) -> str:
         parts += [row(figure) for figure in result["figures"] if figure["goal"] is not None]
     for name, result in results.items():
         parts += ["", f"## {name}", "", f"`python -m benchmarks.{name}`, {result['date']}, {result['machine']}."]
+        if name == "load":
+            parts += ["", "![How long calls took, by percentile](load.svg)"]
         for figure in result["figures"]:
             parts += ["", f"**{figure['name']}**: {amount(figure)}; {figure['measured']}.", *details(figure["detail"])]
             if not figure["reached"]:

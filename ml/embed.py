@@ -94,16 +94,17 @@ class Embedder:
         """The features (photos, views, features) of the photos that can be read, and these photos."""
         size = max(1, BATCH // views)
         batches = [photos[start : start + size] for start in range(0, len(photos), size)]
-        features = [np.empty((0, views, self.backbone.width), np.float32)]
+        # One block: small ones, allocated between the pixels of two batches, would keep the memory of those in pieces.
+        features = np.empty((len(photos), views, self.backbone.width), np.float32)
         readable: list[Photo] = []
         # One thread of torch in each of ours: none waits for another, as threads that share one convolution would.
         cores = len(os.sched_getaffinity(0))
         with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for batch, done in zip(batches, pool.map(lambda batch: self._batch(batch, views), batches), strict=True):
-                features.append(done[0])
+                features[len(readable) : len(readable) + len(done[1])] = done[0]
                 readable += done[1]
                 self._tell(len(batch))
-        return np.concatenate(features), readable
+        return features[: len(readable)], readable
 
     def _batch(self, photos: list[Photo], views: int) -> tuple[NDArray[np.float32], list[Photo]]:
         readable: list[Photo] = []

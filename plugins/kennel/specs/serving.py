@@ -42,6 +42,8 @@ def model(classifier: Classifier, version: int, image: str, model_data: str) -> 
             "Environment": {
                 "SAGEMAKER_PROGRAM": "inference.py",
                 "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+                # The image starts one a vCPU, and each computes on all of them: they wait for each other's threads.
+                "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
             },
         },
         "EnableNetworkIsolation": True,

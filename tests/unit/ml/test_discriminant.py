@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from discriminant import discriminant
+from discriminant import _of_few, _of_many, discriminant
 
 CLASSES = 5
 SHAPE = torch.tensor([3.0, 1.0, 0.3]).repeat(20)  # how far a cloud reaches in each of 60 directions
@@ -51,3 +51,17 @@ def test_its_scores_tell_their_chances(centres: Tensor) -> None:
 def test_the_same_vectors_lead_to_the_same_head(centres: Tensor) -> None:
     heads = [discriminant(drawn(centres, 8, 0), drawn(centres, 4, 1), CLASSES) for _ in range(2)]
     assert all(torch.equal(*parts) for parts in zip(*heads, strict=True))
+
+
+def test_it_is_the_same_head_by_either_way_to_the_inverse(centres: Tensor) -> None:
+    features, labels = drawn(centres, 8, 0)
+    means = torch.stack([features[labels == label].double().mean(0) for label in range(CLASSES)])
+    for by_few, by_many in zip(_of_few(features, labels, means), _of_many(features, labels, means), strict=True):
+        torch.testing.assert_close(by_few, by_many)
+
+
+def test_vectors_that_are_all_alike_lead_to_a_head(centres: Tensor) -> None:
+    for photos in (4, 40):
+        alike = centres[torch.arange(CLASSES).repeat(photos)], torch.arange(CLASSES).repeat(photos)
+        weight, bias = discriminant(alike, alike, CLASSES)
+        assert right(weight, bias, alike) == 1

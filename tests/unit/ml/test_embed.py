@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +170,36 @@ def test_fails_without_weights(given: Path) -> None:
     (given / f"weights/{BACKBONE}.pth").unlink()
     with pytest.raises(JobError, match=r"efficientnet_lite0\.pth is missing"):
         run()
+
+
+# Embeds one photo under many names, by a network that takes no time, and prints by how many bytes the process grew.
+GROWTH = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+import torch
+from dataset import Photo
+from embed import Embedder
+
+class Network:
+    side, width = 256, 1280
+
+    def features(self, crops):
+        pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().bfloat16()
+        return pixels.mean((1, 2, 3)).float()[:, None].expand(-1, self.width).contiguous()
+
+def peak(photos):
+    Embedder(Network(), 0, photos).embed([Photo(Path(sys.argv[1]), str(n), "001.Pug") for n in range(photos)], 4)
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+print(peak(50), peak(350))
+"""
+
+
+def test_memory_does_not_grow_with_the_photos_pixels(tmp_path: Path) -> None:
+    photo = tmp_path / "a.jpg"
+    Image.effect_noise((280, 280), 80).convert("RGB").save(photo)
+    environment = {**os.environ, "PYTHONPATH": str(Path(embed.__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", GROWTH, photo], env=environment, capture_output=True, check=True)
+    few, many = map(int, done.stdout.split())
+    assert many - few < 300 * 4 * 256 * 256 * 3 / 4  # a quarter of what the crops take

@@ -1,0 +1,43 @@
+"""Draws `docs/load.svg`: how long calls took under load, by percentile."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+LATENCIES = "latency by percentile, ms"
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "kennel",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+WORST = 1e-4  # where the slowest call is drawn on an axis of shares that has no end
+
+
+def draw(figures: list[dict[str, Any]], path: Path) -> None:
+    """A line for each of the figures that have latencies, to the right the rarer and slower ones."""
+    with rc_context(STYLE):
+        drawing = Figure((9, 5), layout="constrained")
+        axes = drawing.subplots()
+        for figure in figures:
+            if found := figure["detail"].get(LATENCIES):
+                shares = [max(WORST, 1 - float(percent) / 100) for percent in found]
+                axes.plot(shares, list(found.values()), "o-", markersize=3, label=figure["name"].removeprefix("load: "))
+        axes.set(
+            xscale="log", yscale="log", xlabel="percentile of the calls", ylabel="milliseconds from when it was due"
+        )
+        axes.invert_xaxis()
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: _percentile(share)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.legend()
+        drawing.savefig(path, metadata={"Date": None})
+
+
+def _percentile(share: float) -> str:
+    return "slowest" if share <= WORST else f"{100 * (1 - share):.4g}"
