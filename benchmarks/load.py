@@ -21,6 +21,7 @@ CAPACITY_SECONDS = 20
 HOLD_SECONDS = 600
 OVERLOAD_SECONDS = 30
 AFTER_SECONDS = 20
+PATIENCE_SECONDS = 180
 BUSY, LIGHT, OVER = 0.8, 0.4, 3.0  # of the capacity
 OK, SHED = "200", {"429", "503"}
 
@@ -174,8 +175,11 @@ def lost(outcomes: list[Outcome]) -> int:
 
 
 def until(condition: Callable[[], bool]) -> float:
-    """When a condition has come about, in seconds of `time.monotonic`."""
+    """When a condition has come about, in seconds of `time.monotonic`. Raises TimeoutError when it does not."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {PATIENCE_SECONDS} s")
         time.sleep(0.2)
     return time.monotonic()
 

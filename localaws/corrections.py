@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import ministack.app
 from ministack.core import iam_actions, lambda_runtime, router
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import cloudwatch, s3, sts
+from ministack.services import cloudwatch, lambda_svc, s3, sts
 
 from localaws import alarms, managed_policies
 from localaws.clock import shortened
@@ -60,6 +60,7 @@ def apply() -> None:
     lambda_runtime._PYTHON_WORKER_SCRIPT = LAMBDA_LOGGING + lambda_runtime._PYTHON_WORKER_SCRIPT.replace(
         _CONTEXT, f'{_CONTEXT}; LambdaLogging.request_id = _ms_ctx.get("request_id", "")'
     )
+    lambda_svc._reserved_concurrency = _of_the_function(lambda_svc._reserved_concurrency)
     cloudwatch._evaluate_alarm = alarms.evaluate
     # Datapoints of shorter minutes come the faster, and are kept the shorter.
     cloudwatch.TWO_WEEKS_SECONDS = shortened(cloudwatch.TWO_WEEKS_SECONDS)
@@ -98,6 +99,15 @@ class _EveryName:
 
     def __contains__(self, name: object) -> bool:
         return True
+
+
+def _of_the_function(reserved: Callable[..., int | None]) -> Callable[..., int | None]:
+    """A version has the concurrency of its function, not what that had when the version was published."""
+
+    def reserved_concurrency(func: Any, config: dict[str, Any]) -> int | None:
+        return reserved(lambda_svc._functions.get(config["FunctionName"]) or func, config)
+
+    return reserved_concurrency
 
 
 def _lambda_action(method: str, path: str) -> str | None:

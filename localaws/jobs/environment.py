@@ -36,5 +36,7 @@ def container_environment(cloud: Cloud, credentials: Credentials, workspace: Wor
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(max(1, threads() // share)),
+        # The cores are everybody's here: a thread that spins while it waits keeps the one it waits for from running.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **cloud.environment(credentials),
     }

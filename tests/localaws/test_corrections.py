@@ -6,10 +6,14 @@ import json
 import re
 import uuid
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
 import pytest
+
+from tests.localaws.hosting import eventually
 
 TRUST = {
     "Version": "2012-10-17",
@@ -49,12 +53,12 @@ def lambda_with(client_with: Any) -> Any:
     return make
 
 
-def function(local_aws: Any, name: str) -> dict[str, Any]:
+def function(local_aws: Any, name: str, source: str = "def h(event, context):\n    return 1\n") -> dict[str, Any]:
     """A CreateFunction request."""
     role = local_aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as file:
-        file.writestr("f.py", "def h(event, context):\n    return 1\n")
+        file.writestr("f.py", source)
     return {
         "FunctionName": name,
         "Role": role["Arn"],
@@ -210,3 +214,31 @@ def test_a_public_parameter_belongs_to_no_account(client_with: Any) -> None:
         ours.get_parameter(Name=name)
     theirs = client_with("ssm", ["ssm:GetParameter"], ["arn:aws:ssm:us-east-1::parameter/aws/service/*"])
     assert theirs.get_parameter(Name=name)["Parameter"]["Value"].startswith("ami-")
+
+
+# Says that it runs, and goes on until it is told to end.
+HELD = """
+import pathlib, time
+
+def h(event, context):
+    pathlib.Path(event["runs"]).touch()
+    while not pathlib.Path(event["ends"]).exists():
+        time.sleep(0.01)
+"""
+
+
+def test_an_alias_has_the_concurrency_its_function_was_reserved_since(local_aws: Any, tmp_path: Path) -> None:
+    name, client = f"f-{uuid.uuid4().hex[:8]}", local_aws.client("lambda")
+    version = client.create_function(**function(local_aws, name, HELD), Timeout=60, Publish=True)["Version"]
+    client.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    event = json.dumps({"runs": str(tmp_path / "runs"), "ends": str(tmp_path / "ends")})
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.invoke, FunctionName=name, Qualifier="live", Payload=event)
+        eventually((tmp_path / "runs").exists)
+        with pytest.raises(client.exceptions.TooManyRequestsException) as refused:
+            client.invoke(FunctionName=name, Qualifier="live", Payload=event)
+        (tmp_path / "ends").touch()
+        assert "FunctionError" not in first.result()
+    assert refused.value.response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    assert "FunctionError" not in client.invoke(FunctionName=name, Qualifier="live", Payload=event)
