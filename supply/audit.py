@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 CLEAN, VULNERABLE, UNKNOWN = range(3)
+NEEDED = "an answer from the vulnerability database, by the network or from a mirror named in PIP_AUDIT_OSV_URL"
 
 
 def main() -> int:
@@ -27,14 +28,10 @@ def main() -> int:
         audit = [sys.executable, "-m", "pip_audit", "--requirement", str(locked), *options, *output]
         asked = subprocess.run(audit, stderr=subprocess.PIPE, text=True)
         if not found.exists():
-            print(f"could not be checked: no answer from the vulnerability database ({reason(asked.stderr)})")
+            *_, why = asked.stderr.strip().splitlines()
+            print(f"could not be checked, which needs {NEEDED}: {why}")
             return UNKNOWN
         return report(json.loads(found.read_text())["dependencies"])
-
-
-def reason(errors: str) -> str:
-    """What went wrong, in few words: the last line."""
-    return errors.strip().splitlines()[-1]
 
 
 def report(packages: list[dict[str, Any]]) -> int:

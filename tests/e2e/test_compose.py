@@ -32,6 +32,11 @@ from airflow.sdk import dag, task
 def hello():
     @task
     def say():
+        import tempfile
+        from matplotlib.figure import Figure
+
+        with tempfile.TemporaryFile() as file:
+            Figure().savefig(file)
         return "hello"
 
     say()
@@ -130,7 +135,8 @@ class Machine:
 
     def output(self) -> str:
         """All that every process printed, and what Airflow has written as its logs."""
-        return "\n".join(log.read_text(errors="replace") for log in self.home.rglob("*.log"))
+        logs = [*self.home.glob("*.log"), *(self.home / "volumes").glob("logs/**/*.log")]
+        return "\n".join(log.read_text(errors="replace") for log in logs)
 
     def stop(self) -> None:
         """Stop what was started, all at once."""

@@ -95,7 +95,7 @@ def test_every_place_that_a_container_may_write_to_is_one_of_these(compose: dict
         for name, service in compose["services"].items()
     }
     airflow = {"/opt/airflow", "/opt/airflow/logs", "/tmp", "/var/tmp"}
-    local_aws = {"/opt/airflow", "/opt/kennel/.kennel", "/tmp"}
+    local_aws = {"/opt/kennel/.kennel", "/tmp"}
     assert writable == {
         **dict.fromkeys(AIRFLOW, airflow),
         "foundation": local_aws,
