@@ -105,8 +105,8 @@ def licence(name: str, version: str) -> str | None:
     classifiers = [
         text.rpartition(" :: ")[2] for text in metadata.get_all("Classifier", []) if "License :: OSI" in text
     ]
-    said = metadata["License-Expression"] or ", ".join(NAMES.get(text, text) for text in classifiers)
-    said = said or (metadata["License"] or "").partition("\n")[0]
+    said = metadata.get("License-Expression") or ", ".join(NAMES.get(text, text) for text in classifiers)
+    said = said or metadata.get("License", "").partition("\n")[0]
     return NAMES.get(said, said) or "unknown"
 
 
