@@ -28,8 +28,10 @@ def main() -> int:
         audit = [sys.executable, "-m", "pip_audit", "--requirement", str(locked), *options, *output]
         asked = subprocess.run(audit, stderr=subprocess.PIPE, text=True)
         if not found.exists():
-            *_, why = asked.stderr.strip().splitlines()
-            print(f"could not be checked, which needs {NEEDED}: {why}")
+            why = [line for line in asked.stderr.splitlines() if "Error: " in line] or [
+                f"exit status {asked.returncode}"
+            ]
+            print(f"could not be checked, which needs {NEEDED}: {why[-1]}")
             return UNKNOWN
         return report(json.loads(found.read_text())["dependencies"])
 

@@ -105,8 +105,9 @@ def licence(name: str, version: str) -> str | None:
     classifiers = [
         text.rpartition(" :: ")[2] for text in metadata.get_all("Classifier", []) if "License :: OSI" in text
     ]
-    said = metadata.get("License-Expression") or ", ".join(NAMES.get(text, text) for text in classifiers)
-    said = said or metadata.get("License", "").partition("\n")[0]
+    [expression] = metadata.get_all("License-Expression", [""])
+    [text] = metadata.get_all("License", [""])
+    said = expression or ", ".join(NAMES.get(name, name) for name in classifiers) or text.partition("\n")[0]
     return NAMES.get(said, said) or "unknown"
 
 

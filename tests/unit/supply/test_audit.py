@@ -88,4 +88,4 @@ def test_does_not_take_a_failing_database_for_a_clean_bill() -> None:
     with database({}, status=503) as (url, _):
         status, [line] = audit(url)
     assert status == 2
-    assert line.startswith(f"could not be checked, which needs {NEEDED}: requests.exceptions.")
+    assert line.startswith(f"could not be checked, which needs {NEEDED}: requests.exceptions.HTTPError: 503 ")
