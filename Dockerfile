@@ -25,7 +25,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     uv export --frozen --quiet --no-default-groups --group compose --no-emit-project --output-file /tmp/requirements.txt \
         --prune ministack --prune optuna --prune torch --prune torchvision \
     && uv venv --quiet /opt/venv \
-    && uv pip install --quiet --require-hashes --python /opt/venv/bin/python --requirements /tmp/requirements.txt
+    && uv pip install --quiet --no-build --require-hashes --python /opt/venv/bin/python --requirements /tmp/requirements.txt
 COPY dags dags
 COPY infra infra
 COPY lambda lambda
@@ -35,7 +35,7 @@ USER airflow
 
 FROM base AS localaws
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --quiet --no-default-groups --no-install-project
+    uv sync --frozen --quiet --no-build --no-default-groups --no-install-project
 COPY dags dags
 COPY infra infra
 COPY localaws localaws

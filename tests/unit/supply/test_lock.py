@@ -6,8 +6,11 @@ import sys
 import tomllib
 from copy import deepcopy
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from packaging.tags import sys_tags
+from packaging.utils import parse_wheel_filename
 
 from kennel.config import ROOT
 
@@ -48,6 +51,25 @@ def test_finds_a_package_that_could_change_unseen(change: dict[str, Any]) -> Non
     lock = deepcopy(LOCK)
     next(package for package in lock["package"] if package["name"] == "pillow").update(change)
     assert unverifiable(lock) == ["pillow"]
+
+
+def test_nothing_needs_to_be_built_to_be_installed_here() -> None:
+    """A build would run the package's own code, with tools that no hash is known of. The images allow none."""
+    here = set(sys_tags())
+    for package in LOCK["package"]:
+        files = [unquote(wheel["url"].rpartition("/")[2]) for wheel in package.get("wheels", ())]
+        fits = any(parse_wheel_filename(file)[3] & here for file in files)
+        assert fits or package["name"] in {"kennel", "pywin32"}, package["name"]
+    installs = re.findall(r"uv (?:sync|pip install) .*", (ROOT / "Dockerfile").read_text())
+    assert len(installs) == 2 and all("--no-build " in command for command in installs)
+
+
+@pytest.mark.parametrize("file", ["uv.txt", "tests/clients/requirements-sdk-v2.txt"])
+def test_every_requirement_that_pip_installs_has_its_hash(file: str) -> None:
+    text = (ROOT / file).read_text()
+    pinned = re.findall(r"^[^#\s]+==\S+( \\\n +--hash=sha256:[0-9a-f]{64})?", text, re.MULTILINE)
+    assert pinned and all(pinned)
+    assert len(pinned) == len(re.findall(r"^[^#\s]", text, re.MULTILINE))
 
 
 def test_uv_itself_is_installed_by_hash_as_it_is_locked() -> None:
