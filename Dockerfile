@@ -1,6 +1,6 @@
 # Two images from one lock: `airflow` runs the DAGs, `localaws` is the local AWS and so also brings what the jobs need.
 
-# The digest is the one that public records give for this tag; written on a machine without a registry to ask.
+# The digest is what public records give for this tag; it was not pulled where this was written.
 FROM python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b AS base
 ENV AIRFLOW_HOME=/opt/airflow \
     PATH=/opt/venv/bin:$PATH \
