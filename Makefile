@@ -1,10 +1,9 @@
 # Everything runs in one locked environment, .venv, which uv makes. Each target brings it up to date first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test lint bench environment environment-sdk-v2
+.PHONY: help demo down test lint licences audit bench environment environment-sdk-v2
 .DELETE_ON_ERROR:
 
-UV_VERSION := 0.13.9
 UV := $(if $(shell uv --version 2>/dev/null),uv,.uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 PYTHON_MISSING := Kennel needs Python 3.11: install python3.11 and python3.11-venv, or put python3.11 on the PATH.
@@ -32,10 +31,17 @@ test: environment ## all tests
 test-unit test-localaws test-clients test-dags test-e2e test-operations: test-%: environment ## the tests of one layer
 	@$(RUN) pytest tests/$*
 
-lint: environment ## ruff and mypy
+lint: environment ## ruff, mypy, and cfn-lint on the CloudFormation template
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
+	@$(RUN) cfn-lint infra/*.yaml
+
+licences: environment ## the licences of all that is locked, into docs/licences.md
+	@$(RUN) python -m supply.licences
+
+audit: environment ## whether a known vulnerability is in what is locked; needs the network, and says so without it
+	@$(RUN) python -m supply.audit
 
 bench: environment ## how fast, dear and good all of it is, into docs/performance.md; an hour
 	@$(RUN) python -m benchmarks
@@ -56,7 +62,7 @@ environment: $(filter .uv/bin/uv,$(UV)) ## .venv as uv.lock has it
 		python=; \
 	done; \
 	[ -n "$$python" ] || { echo "$(PYTHON_MISSING)" >&2; exit 1; }; \
-	$$python -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$$python -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement uv.txt
 
 # Kept once made: the database knows only the passwords it was made with. They stand in URLs and on command lines, so
 # they are base64 without its two signs.

@@ -34,3 +34,9 @@ def environment(service: dict[str, Any], variables: dict[str, str]) -> dict[str,
     named = service["environment"].items()
     passed = {name: variables[name] for name, value in named if value is None and name in variables}
     return passed | {name: interpolated(value, variables) for name, value in named if value is not None}
+
+
+def volumes(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """Where a service has its volumes: each one's name, or its own path if it has none, and whether it may write."""
+    parts = [volume.split(":") for volume in service.get("volumes", ())]
+    return {(named[1:] or named)[0]: (named[0], named[-1] != "ro") for named in parts}

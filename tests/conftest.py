@@ -53,7 +53,7 @@ class LocalAws:
     home: Path
     region: str
     account_id: str
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[Any]
 
     @property
     def env(self) -> dict[str, str]:

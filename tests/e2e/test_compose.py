@@ -1,4 +1,7 @@
-"""Each service's command of docker-compose.yaml under its environment, with this machine's PostgreSQL and Redis."""
+"""Each service's command of docker-compose.yaml under its environment, with this machine's PostgreSQL and Redis.
+
+As root each runs as confined as its container: what it writes elsewhere than where the file lets it fails.
+"""
 
 import contextlib
 import os
@@ -14,7 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.compose import ROOT, environment, generated, interpolated, load
+from tests.compose import ROOT, environment, generated, interpolated, load, volumes
+from tests.confinement import PLACE, POSSIBLE, confined
+from tests.conftest import LocalAws
+from tests.localaws.jobs import Workbench
 from tests.stores import INITDB, REDIS, eventually, free_port, postgres
 
 PORTS = ("api", "aws", "health", "postgres", "redis", "trigger_log", "worker_log")
@@ -26,6 +32,11 @@ from airflow.sdk import dag, task
 def hello():
     @task
     def say():
+        import tempfile
+        from matplotlib.figure import Figure
+
+        with tempfile.TemporaryFile() as file:
+            Figure().savefig(file)
         return "hello"
 
     say()
@@ -39,17 +50,21 @@ class Machine:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.inside = PLACE if POSSIBLE else home  # `home` as the processes see it
         self.variables = generated(home)
         self.services: dict[str, Any] = load()["services"]
         self.port = {name: free_port() for name in PORTS}
         self.running: list[subprocess.Popen[bytes]] = []
+        for name in ("airflow", "kennel", "redis"):
+            (home / name).mkdir()
 
     def here(self, text: str) -> str:
         """Text of a container as it is right on this machine."""
         for there, here in {
-            "/opt/kennel/.kennel": str(self.home / "kennel"),
+            "/opt/kennel/.kennel": str(self.inside / "kennel"),
             "/opt/kennel": str(ROOT),
-            "/opt/airflow": str(self.home / "airflow"),
+            "/opt/airflow": str(self.inside / "airflow"),
+            "/data": str(self.inside / "redis"),
             "@postgres/": f"@127.0.0.1:{self.port['postgres']}/",
             "@redis:6379": f"@127.0.0.1:{self.port['redis']}",
             "//api-server:8080": f"//127.0.0.1:{self.port['api']}",
@@ -64,15 +79,15 @@ class Machine:
         """A service's environment, the image's part of it included."""
         seen = environment(self.services[service], self.variables)
         return {name: self.here(value) for name, value in seen.items()} | {
-            "AIRFLOW_HOME": str(self.home / "airflow"),
+            "AIRFLOW_HOME": self.here("/opt/airflow"),
             "AIRFLOW__API__PORT": str(self.port["api"]),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.inside / "dags"),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self.port["trigger_log"]),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self.port["worker_log"]),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(self.port["health"]),
-            "HOME": str(self.home),
+            "HOME": self.here("/opt/airflow"),
             "HOSTNAME": socket.gethostname(),
-            "KENNEL_HOME": str(self.home / "kennel"),
+            "KENNEL_HOME": self.here("/opt/kennel/.kennel"),
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}",
         }
@@ -81,16 +96,31 @@ class Machine:
         """A command of the file as it is run here."""
         return [self.here(interpolated(word, self.variables)) for word in command]
 
-    def command(self, service: str) -> list[str]:
-        """A service's command."""
-        return self.words(self.services[service]["command"])
+    def confined(self, service: str, command: list[str]) -> list[str]:
+        """A command that can do no more than one in the service's container."""
+        if not POSSIBLE:
+            return command
+        mounted = {
+            self.here(place): (f"volumes/{source.strip('/')}", writable)
+            for place, (source, writable) in volumes(self.services[service]).items()
+            if not source.startswith(".")
+        }
+        for path, _ in mounted.values():
+            (self.home / path).mkdir(parents=True, exist_ok=True)
+        scratch = [self.here(place) for place in self.services[service].get("tmpfs", ())]
+        return confined(command, self.home, mounted, scratch)
+
+    def command(self, service: str, *options: str) -> list[str]:
+        """A service's command, as confined as there."""
+        return self.confined(service, [*self.words(self.services[service]["command"]), *options])
 
     def healthy(self, service: str) -> bool:
         """Whether a service's own health check passes."""
         kind, *words = self.words(self.services[service]["healthcheck"]["test"])
         command = words if kind == "CMD" else ["sh", "-c", *words]
         with (self.home / f"{service}-health.log").open("wb") as log:
-            return subprocess.run(command, env=self.environment(service), stdout=log, stderr=log).returncode == 0
+            confined = self.confined(service, command)
+            return subprocess.run(confined, env=self.environment(service), stdout=log, stderr=log).returncode == 0
 
     def start(self, name: str, command: list[str], **settings: Any) -> None:
         """Start a process in a session of its own; what it prints goes to `<name>.log`."""
@@ -102,6 +132,11 @@ class Machine:
     def logs(self) -> str:
         """The end of what every process printed."""
         return "\n\n".join(f"{log.name}:\n{log.read_text()[-1500:]}" for log in sorted(self.home.glob("*.log")))
+
+    def output(self) -> str:
+        """All that every process printed, and what Airflow has written as its logs."""
+        logs = [*self.home.glob("*.log"), *(self.home / "volumes").glob("logs/**/*.log")]
+        return "\n".join(log.read_text(errors="replace") for log in logs)
 
     def stop(self) -> None:
         """Stop what was started, all at once."""
@@ -129,8 +164,8 @@ def stores(machine: Machine) -> Iterator[None]:
     """PostgreSQL and Redis with the generated passwords."""
     if not (INITDB and REDIS):
         pytest.skip("PostgreSQL's or Redis's server is not installed")
-    options = ["--port", str(machine.port["redis"]), "--bind", "127.0.0.1", "--save", ""]
-    machine.start("redis", [*machine.command("redis"), *options])
+    options = ["--port", str(machine.port["redis"]), "--bind", "127.0.0.1", "--dir", machine.here("/data")]
+    machine.start("redis", machine.command("redis", *options))
     with postgres(machine.home, machine.port["postgres"], machine.variables["POSTGRES_PASSWORD"]):
         yield
         machine.stop()
@@ -153,15 +188,39 @@ def test_runs_a_task_on_a_worker_with_every_service_healthy(machine: Machine, st
     eventually(lambda: airflow.get(path).json()["state"] == "success", 180, machine.logs)
     for service in SERVICES:
         eventually(partial(machine.healthy, service), 60, machine.logs)
+    assert "Read-only file system" not in machine.output()
+
+
+def local_aws(machine: Machine, **environment: str) -> LocalAws:
+    """The service localaws, once it is ready."""
+    machine.start("localaws", machine.command("localaws"), env=machine.environment("localaws") | environment)
+    eventually(lambda: machine.healthy("localaws"), 60, machine.logs)
+    home = machine.home / ("volumes/kennel" if POSSIBLE else "kennel") / "localaws"
+    return LocalAws(f"http://127.0.0.1:{machine.port['aws']}", home, "us-east-1", "0" * 12, machine.running[-1])
 
 
 def test_local_aws_serves_airflow_with_its_foundation_made(machine: Machine) -> None:
-    machine.start("localaws", machine.command("localaws"), env=machine.environment("localaws"))
-    eventually(lambda: machine.healthy("localaws"), 60, machine.logs)
+    url = local_aws(machine).url
     for _ in range(2):  # as a second start of the containers would
         subprocess.run(machine.command("foundation"), env=machine.environment("foundation"), check=True, cwd=ROOT)
     script = "from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook as Hook;"
     script += "print(Hook('aws_default', client_type='sts').get_conn().get_caller_identity()['Arn'])"
-    seen = machine.environment("worker") | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{machine.port['aws']}"}
-    who = subprocess.check_output([sys.executable, "-c", script], env=seen, text=True)
+    asking = machine.confined("worker", [sys.executable, "-c", script])
+    who = subprocess.check_output(asking, env=machine.environment("worker") | {"AWS_ENDPOINT_URL": url}, text=True)
     assert ":assumed-role/kennel-dogs-airflow/" in who
+    assert "Read-only file system" not in machine.output()
+
+
+def test_local_aws_installs_what_a_job_requires_where_it_may_write(machine: Machine) -> None:
+    """As in a container, where the job cannot have a file system of its own: unshare is refused there."""
+    (machine.home / "bin").mkdir()
+    (machine.home / "bin" / "unshare").write_text("#!/bin/sh\nexit 1\n")
+    (machine.home / "bin" / "unshare").chmod(0o755)
+    path = f"{machine.inside / 'bin'}:{machine.environment('localaws')['PATH']}"
+    bench = Workbench(local_aws(machine, PATH=path))
+    request = bench.request_of_a_wheel("import dogtools; print('breeds', dogtools.BREEDS)")
+    bench.sagemaker.create_training_job(**request)
+    job = bench.finished("TrainingJob", request["TrainingJobName"])
+    lines = bench.lines("/aws/sagemaker/TrainingJobs", request["TrainingJobName"])
+    assert (job["TrainingJobStatus"], lines[-1]) == ("Completed", "breeds 133"), lines
+    assert "Read-only file system" not in "".join(lines) + machine.output()

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import LocalAws
+from tests.wheel import wheel
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312-ubuntu22.04-sagemaker"
 LOSS = {"Name": "loss", "Regex": r"loss=([-0-9.e]+)"}
@@ -104,6 +105,13 @@ class Workbench:
         archive = tar_gz({name: content.encode() for name, content in {"train.py": script, **others}.items()})
         address = self.put(f"{unique('code')}/sourcedir.tar.gz", archive)
         return {"sagemaker_program": "train.py", "sagemaker_submit_directory": address}
+
+    def request_of_a_wheel(self, script: str) -> dict[str, Any]:
+        """A CreateTrainingJob request that needs a package, whose wheel is beside the script: no index is asked."""
+        name, content = wheel()
+        files = {"train.py": script.encode(), "requirements.txt": f"./{name}\n".encode(), name: content}
+        address = self.put(f"{unique('code')}/with-wheel.tar.gz", tar_gz(files))
+        return self.training_request({"sagemaker_program": "train.py", "sagemaker_submit_directory": address})
 
     def channel(self, name: str, uri: str, kind: str = "S3Prefix") -> dict[str, Any]:
         return {"ChannelName": name, "DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": uri}}}

@@ -1,12 +1,10 @@
 """Training jobs on the local AWS, driven by boto3: what the script finds, what comes out, and how a job can end."""
 
 import importlib.util
-import io
 import ipaddress
 import json
 import re
 import time
-import zipfile
 from datetime import timedelta
 from typing import Any
 
@@ -299,20 +297,7 @@ def test_requirements_that_are_there_cost_nothing(bench: Workbench) -> None:
 
 
 def test_missing_requirement_is_installed_for_this_job_only(bench: Workbench) -> None:
-    """From a wheel in the source directory, so that no network is needed."""
-    wheel = io.BytesIO()
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("dogtools.py", "BREEDS = 133")
-        archive.writestr("dogtools-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: dogtools\nVersion: 1.0\n")
-        archive.writestr(
-            "dogtools-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("dogtools-1.0.dist-info/RECORD", "")
-    name = "dogtools-1.0-py3-none-any.whl"
-    script = "import dogtools, numpy; print('breeds', dogtools.BREEDS)"
-    files = {"train.py": script.encode(), "requirements.txt": f"./{name}\n".encode(), name: wheel.getvalue()}
-    address = bench.put("code/with-wheel.tar.gz", tar_gz(files))
-    request = bench.training_request({"sagemaker_program": "train.py", "sagemaker_submit_directory": address})
+    request = bench.request_of_a_wheel("import dogtools, numpy; print('breeds', dogtools.BREEDS)")
     bench.sagemaker.create_training_job(**request)
     job = bench.finished("TrainingJob", request["TrainingJobName"])
     lines = bench.lines(GROUP, request["TrainingJobName"])

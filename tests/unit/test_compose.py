@@ -1,10 +1,10 @@
 """docker-compose.yaml, Dockerfile and .env, as far as they can be checked without an engine."""
 
 import base64
-import os
+import hashlib
 import re
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import pytest
 
 from kennel.config import load as load_classifier
 from kennel.defaults import POOL
-from tests.compose import ROOT, VARIABLE, environment, generated, load
+from tests.compose import ROOT, VARIABLE, environment, generated, load, volumes
+from tests.wheel import wheel
 
 AIRFLOW = ("init", "api-server", "scheduler", "dag-processor", "triggerer", "worker")
 SECRET = re.compile(r"PASSWORD|SECRET|KEY")
@@ -41,9 +42,8 @@ def test_has_every_part_of_airflow_and_the_local_aws_beside_it(compose: dict[str
 
 
 def test_every_file_it_mounts_or_builds_from_exists(compose: dict[str, Any]) -> None:
-    volumes = [volume for service in compose["services"].values() for volume in service.get("volumes", [])]
-    sources = {volume.split(":")[0] for volume in volumes}
-    assert {source for source in sources if not source.startswith("./")} == set(compose["volumes"])
+    sources = {source for service in compose["services"].values() for source, _ in volumes(service).values()}
+    assert {source for source in sources if not source.startswith(("./", "/"))} == set(compose["volumes"])
     assert not [source for source in sources if source.startswith("./") and not (ROOT / source).exists()]
     dockerfile = (ROOT / "Dockerfile").read_text()
     stages = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
@@ -66,6 +66,52 @@ def test_waits_only_for_services_that_are_there(compose: dict[str, Any]) -> None
 def test_is_reachable_from_this_machine_only(compose: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert ports == {"api-server": ["127.0.0.1:8080:8080"]}
+
+
+def test_every_container_has_no_rights_and_a_read_only_root(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.keys() & {"cap_add", "devices", "group_add", "ipc", "pid", "privileged", "userns_mode"}, name
+
+
+def test_no_container_runs_as_root(compose: dict[str, Any]) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    stages = {
+        stage.split(maxsplit=3)[2].strip(): stage for stage in re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)[1:]
+    }
+    for name, service in compose["services"].items():
+        users = (
+            re.findall(r"^USER (.+)$", stages[service["build"]["target"]], re.MULTILINE) if "build" in service else []
+        )
+        assert [service.get("user"), *users][-1] in {"airflow", "postgres", "redis"}, name
+    assert "useradd --uid 50000" in stages["base"]
+
+
+def test_every_place_that_a_container_may_write_to_is_one_of_these(compose: dict[str, Any]) -> None:
+    writable = {
+        name: {*service.get("tmpfs", ()), *(place for place, (_, may_write) in volumes(service).items() if may_write)}
+        for name, service in compose["services"].items()
+    }
+    airflow = {"/opt/airflow", "/opt/airflow/logs", "/tmp", "/var/tmp"}
+    local_aws = {"/opt/kennel/.kennel", "/tmp"}
+    assert writable == {
+        **dict.fromkeys(AIRFLOW, airflow),
+        "foundation": local_aws,
+        "localaws": local_aws,
+        "postgres": {"/tmp", "/var/lib/postgresql/data", "/var/run/postgresql"},
+        "redis": {"/data"},
+    }
+
+
+def test_every_image_of_others_is_named_by_its_digest(compose: dict[str, Any]) -> None:
+    images = [service["image"] for service in compose["services"].values() if "build" not in service]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    stages = re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE)
+    images += [image for image in re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) if image not in stages]
+    assert len(images) == 3
+    assert not [image for image in images if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)]
 
 
 def test_every_variable_comes_from_the_generated_file_or_stays_unset(
@@ -124,12 +170,30 @@ def test_airflow_image_has_all_but_what_the_jobs_need(tmp_path: Path) -> None:
     command = re.search(r"uv export (.+?)&&", (ROOT / "Dockerfile").read_text(), re.DOTALL)
     assert command
     options = command[1].replace("\\\n", " ").replace("/tmp/requirements.txt", str(tmp_path / "requirements.txt"))
-    uv = os.environ.get("UV") or shutil.which("uv")
-    assert uv, "run the tests with make or uv"
-    subprocess.run([uv, "export", *options.split()], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "uv", "export", *options.split()], cwd=ROOT, check=True)
     packages = set(re.findall(r"^([\w.-]+)==", (tmp_path / "requirements.txt").read_text(), re.MULTILINE))
     providers = {f"apache-airflow-providers-{name}" for name in ("amazon", "celery", "fab", "standard")}
     assert packages >= {"apache-airflow", "aiobotocore", "matplotlib", "psycopg2-binary", "redis"} | providers
     assert not [
         name for name in packages if name.startswith(("torch", "nvidia", "triton", "ministack", "sagemaker-core"))
     ]
+
+
+def test_image_installs_only_what_has_the_locked_hash(tmp_path: Path) -> None:
+    command = re.search(r"uv (pip install .+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert command
+    here = {"/opt/venv/bin/python": sys.executable, "/tmp/requirements.txt": str(tmp_path / "requirements.txt")}
+    words = [here.get(word, word) for word in command[1].split()]
+    name, content = wheel()
+    (tmp_path / name).write_bytes(content)
+
+    def install(requirement: str) -> str:
+        (tmp_path / "requirements.txt").write_text(f"{requirement}\n")
+        offline = ["--no-index", "--find-links", str(tmp_path), "--no-cache", "--target", str(tmp_path / "installed")]
+        return subprocess.run([sys.executable, "-m", "uv", *words, *offline], capture_output=True, text=True).stderr
+
+    assert "Hash mismatch" in install(f"dogtools==1.0 --hash=sha256:{'0' * 64}")
+    assert "--require-hashes" in install("dogtools==1.0")
+    assert not (tmp_path / "installed" / "dogtools.py").exists()
+    assert not install(f"dogtools==1.0 --hash=sha256:{hashlib.sha256(content).hexdigest()}")
+    assert (tmp_path / "installed" / "dogtools.py").exists()

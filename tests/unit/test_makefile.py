@@ -75,5 +75,7 @@ def test_lists_every_target(checkout: Path) -> None:
         "test-dags",
         "test-e2e",
         "test-operations",
+        "licences",
+        "audit",
         ".env",
     } <= targets
