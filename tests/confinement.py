@@ -1,15 +1,15 @@
 """A process as a container of docker-compose.yaml has it: all read-only but what it declares, and no capability.
 
-Needs root, for a mount namespace of its own: nothing of it is seen outside.
+Needs root, and a machine that lets it have a mount namespace of its own: nothing of it is seen outside.
 """
 
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-POSSIBLE = sys.platform == "linux" and os.geteuid() == 0
 PLACE = Path("/mnt")  # where the process sees the directory that it is given
 
 SCRATCH = "mode=1777,nosuid,nodev,noexec"  # as Docker mounts a tmpfs
@@ -17,6 +17,7 @@ READ_ONLY = """set -e
 while read -r _ _ _ _ place _; do
     case $place in /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) ;; *) mount -o remount,bind,ro "$place" ;; esac
 done </proc/self/mountinfo"""
+APART = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
 WITHOUT_RIGHTS = 'exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"'
 
 
@@ -34,4 +35,14 @@ def confined(
         mounts += [["mkdir", "-p", place], ["mount", "--bind", str(PLACE / path), place]]
         mounts += [["mount", "-o", "remount,bind,rw", place]] if writable else []
     script = "\n".join([READ_ONLY, *map(shlex.join, mounts), WITHOUT_RIGHTS])
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *command]
+    return [*APART, script, "sh", *command]
+
+
+def _possible() -> bool:
+    """Whether this machine lets its root do so; not every container does."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return False
+    return subprocess.run([*APART, READ_ONLY], capture_output=True, check=False).returncode == 0
+
+
+POSSIBLE = _possible()
