@@ -140,8 +140,8 @@ def bare_ministack(home: Path) -> Iterator[psutil.Process]:
 
 
 @contextlib.contextmanager
-def local_aws(home: Path, **settings: str) -> Iterator[tuple[psutil.Process, Callable[[str], Any]]]:
-    """The local AWS with these settings when it serves, and what makes clients of it, which try nothing again."""
+def local_aws(home: Path, **settings: str) -> Iterator[tuple[psutil.Process, Callable[..., Any]]]:
+    """The local AWS with these settings when it serves, and what makes clients of it; they try once by default."""
     settings |= {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALAWS_"))}
     command = [sys.executable, "-m", "localaws", "--port", "0", "--home", str(home)]
     with stopped(command, settings, subprocess.PIPE) as process:
@@ -150,8 +150,13 @@ def local_aws(home: Path, **settings: str) -> Iterator[tuple[psutil.Process, Cal
         file = configparser.RawConfigParser()
         file.read(home / "credentials")
         session = boto3.session.Session(**file["default"], region_name=REGION)
-        config = botocore.config.Config(max_pool_connections=CONNECTIONS, retries={"total_max_attempts": 1}, proxies={})
-        yield psutil.Process(process.pid), lambda name: session.client(name, endpoint_url=url, config=config)
+        once = {"total_max_attempts": 1}
+
+        def client(name: str, retries: dict[str, Any] = once) -> Any:
+            config = botocore.config.Config(max_pool_connections=CONNECTIONS, retries=retries, proxies={})
+            return session.client(name, endpoint_url=url, config=config)
+
+        yield psutil.Process(process.pid), client
 
 
 @contextlib.contextmanager

@@ -26,16 +26,18 @@ from localaws.__main__ import ACCOUNT_ID
 
 BACKBONE = "efficientnet_lite0"
 ALIAS = "live"
+BOTO3S_OWN = {"total_max_attempts": 5, "mode": "legacy"}
 CLOCK_SPEED = 20  # as the demo's: minutes of metrics and of watching last three seconds
 
 
 class Service:
     """Version 1 of a model in service on one instance, and the function in front of it; version 2 can be deployed."""
 
-    def __init__(self, client: Callable[[str], Any], dogs: Classifier, model: bytes, process: psutil.Process):
+    def __init__(self, client: Callable[..., Any], dogs: Classifier, model: bytes, process: psutil.Process):
         self.dogs, self.at = dogs, Names.of(dogs)
         self.sagemaker, self.scaling = client("sagemaker"), client("application-autoscaling")
         self._cloudwatch, self._functions, self._process = client("cloudwatch"), client("lambda"), process
+        self._patient = client("lambda", retries=BOTO3S_OWN)
         make_account(client, dogs)
         key = "runs/load/model.tar.gz"
         client("s3").put_object(Bucket=self.at.bucket, Key=key, Body=model)
@@ -47,11 +49,12 @@ class Service:
         self._alarm = serving.rollback_alarms(dogs)[0]
         self._cloudwatch.put_metric_alarm(**self._alarm)
 
-    def ask(self, event: bytes) -> str:
-        """Invoke the function; the status that the caller sees, 429 when Lambda itself refuses."""
+    def ask(self, event: bytes, patient: bool = False) -> str:
+        """Invoke the function, again as boto3 does when `patient`; the status, 429 when Lambda itself refuses."""
+        client = self._patient if patient else self._functions
         try:
-            answer = self._functions.invoke(FunctionName=self.at.function, Qualifier=ALIAS, Payload=event)
-        except self._functions.exceptions.ClientError as error:
+            answer = client.invoke(FunctionName=self.at.function, Qualifier=ALIAS, Payload=event)
+        except client.exceptions.ClientError as error:
             return str(error.response["ResponseMetadata"]["HTTPStatusCode"])
         return str(json.load(answer["Payload"]).get("statusCode", answer.get("FunctionError")))
 
@@ -103,11 +106,12 @@ class Service:
 
     def serving_processes(self) -> list[psutil.Process]:
         """The processes of the instances."""
-        return [
-            child
-            for child in self._process.children(recursive=True)
-            if any(part.endswith("containers/serving.py") for part in child.cmdline())
-        ]
+        found = []
+        for child in self._process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                if any(part.endswith("containers/serving.py") for part in child.cmdline()):
+                    found.append(child)
+        return found
 
     def _config(self, version: int, model_data: str) -> str:
         self.sagemaker.create_model(**serving.model(self.dogs, version, self.dogs.images.inference, model_data))
