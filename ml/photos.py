@@ -16,7 +16,9 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 MAX_PIXELS = 64_000_000  # more than most cameras have; decoded, 256 MB
 MAX_SIDE = 65_535  # the most a JPEG can have; each row, however short, takes memory of its own
+MAX_SCANNED = 3_000_000_000  # pixels, over all scans of a JPEG: cameras write ten, and each is a pass over the whole
 TOO_LARGE = f"it has more than {MAX_PIXELS:,} pixels, or a side of more than {MAX_SIDE:,}"
+START_OF_SCAN = b"\xff\xda"  # of a JPEG; elsewhere it occurs by chance, once in 65,536 bytes
 # What Pillow raises on broken files, TypeError where their EXIF or XMP is.
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error)
 # What turns a photo upright, by its EXIF orientation.
@@ -45,6 +47,8 @@ def read_photo(data: bytes, side: int) -> Image.Image:
         image: Any = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
             raise UnreadablePhotoError(TOO_LARGE)
+        if image.width * image.height * data.count(START_OF_SCAN) > MAX_SCANNED:
+            raise UnreadablePhotoError("it has more scans than photos have")
         image.draft("RGB", (2 * side, 2 * side))
         image.load()
         rgb, turn = _rgb(image), _turn(image)
