@@ -80,15 +80,12 @@ def zips(outside: Path) -> dict[str, bytes]:
     link = zipfile.ZipInfo("link")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     return {
-        name: zipped(entries)
-        for name, entries in {
-            "parent": [("../escaped", b"hostile")],
-            "parent of a folder": [("code/../../escaped", b"hostile")],
-            "absolute": [(f"{outside}/escaped", b"hostile")],
-            "backslashes": [("..\\escaped", b"hostile")],
-            "link": [(link, b"../secret")],
-            "absolute link": [(link, str(outside / "secret").encode())],
-        }.items()
+        "parent": zipped([("../escaped", b"hostile")]),
+        "parent of a folder": zipped([("code/../../escaped", b"hostile")]),
+        "absolute": zipped([(f"{outside}/escaped", b"hostile")]),
+        "backslashes": zipped([("..\\escaped", b"hostile")]),
+        "link": zipped([(link, b"../secret")]),
+        "absolute link": zipped([(link, str(outside / "secret").encode())]),
     }
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,6 @@ class World:
     attacker: Attacker
     ports: dict[str, int]
     certificate: Path
-    names: Names = field(default_factory=dict)
 
     def invoke(self, event: object, names: Names | None = None, seconds: float = 0) -> Outcome:
         """The function asked once; connecting to the mute server takes `seconds`."""
@@ -167,10 +166,11 @@ def world(certificate: Path, photo: bytes) -> Iterator[World]:
     mute = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mute)
     mute.daemon_threads = True
     runtime = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Runtime)
-    servers: dict[str, socketserver.BaseServer] = {"attacker": attacker, "mute": mute, "runtime": runtime}
+    servers: dict[str, socketserver.TCPServer] = {"attacker": attacker, "mute": mute, "runtime": runtime}
     for server in servers.values():
         threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.05), daemon=True).start()
-    yield World(attacker, {name: server.server_address[1] for name, server in servers.items()}, certificate)
+    ports = {name: int(server.socket.getsockname()[1]) for name, server in servers.items()}
+    yield World(attacker, ports, certificate)
     for server in servers.values():
         server.shutdown()
         server.server_close()

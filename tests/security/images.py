@@ -117,8 +117,8 @@ def _fault(data: bytearray, sources: Sequence[bytes], chance: random.Random) -> 
         case 4:
             del data[start:]
         case 5:
-            size, order = chance.choice((1, 2, 4)), chance.choice(("big", "little"))
-            data[start : start + size] = (chance.choice(EDGES) & (1 << 8 * size) - 1).to_bytes(size, order)
+            size, order = chance.choice((1, 2, 4)), chance.choice((1, -1))
+            data[start : start + size] = (chance.choice(EDGES) % 256**size).to_bytes(size)[::order]
         case _:
             other = chance.choice(sources)
             data[start:] = other[min(start, len(other)) :]

@@ -16,7 +16,8 @@ from kennel.local import archives
 from kennel.local.errors import KennelError
 from localaws.jobs.s3 import TransferError, unpack_tar
 from tests.conftest import LocalAws
-from tests.localaws.test_function import TRUST, invoke, unique
+from tests.localaws.hosting import unique
+from tests.localaws.test_function import TRUST, invoke
 from tests.security.archives import tars, zipped, zips
 
 Unpack = Callable[[Path, Path], None]
@@ -99,7 +100,7 @@ def test_the_zip_of_a_function_is_unpacked_inside_of_its_directory(local_aws: Lo
         with zipfile.ZipFile(io.BytesIO(hostile)) as archive:
             for info in archive.infolist():
                 content = archive.read(info)
-                info.filename = info.filename.replace("escaped", escaped)
+                info.filename = info.filename.replace("escaped", escaped).replace("link", f"link-{len(entries)}")
                 entries.append((info, content))
     client.create_function(
         FunctionName=name,

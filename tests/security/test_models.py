@@ -34,10 +34,9 @@ def raw(content: object, path: Path) -> None:
 WRITERS: dict[str, Write] = {"a model's archive": torch.save, "a bare pickle": raw}
 
 
-@pytest.fixture(params=WRITERS.values(), ids=WRITERS.keys())
+@pytest.fixture(params=[*WRITERS])
 def write(request: pytest.FixtureRequest) -> Write:
-    writer: Write = request.param
-    return writer
+    return WRITERS[request.param]
 
 
 def hidden_in(state: dict[str, object], trace: Path) -> dict[str, object]:
