@@ -112,9 +112,8 @@ def place(key: str) -> Place | None:
 
 
 def _is_too_long(key: str, parts: list[str]) -> bool:
-    if len(key) * 4 <= LONGEST_NAME:  # a character has four bytes at most
-        return False
-    return len(key.encode()) > LONGEST_KEY or max(len(part.encode()) for part in parts) > LONGEST_NAME
+    length = len(key.encode())
+    return length > LONGEST_NAME and (length > LONGEST_KEY or max(len(part.encode()) for part in parts) > LONGEST_NAME)
 
 
 def choose(photos: Iterable[Photo], cutoff: datetime.date) -> Snapshot:
@@ -152,11 +151,12 @@ def _known(photos: Iterable[Photo], cutoff: datetime.date) -> Iterator[tuple[str
         found = place(photo.key)
         if found is None or found.day > cutoff:
             continue
-        if not is_class(found.class_name):
-            raise SnapshotError(f"{photo.key}: {found.class_name} is not a class's name; move it to NNN.Breed")
-        classes.add(found.class_name)
-        if len(classes) > MAX_CLASSES:
-            raise SnapshotError(f"{photo.key}: more than {MAX_CLASSES:,} classes; a classifier has no more than that")
+        if found.class_name not in classes:
+            if not is_class(found.class_name):
+                raise SnapshotError(f"{photo.key}: {found.class_name} is not a class's name; move it to NNN.Breed")
+            if len(classes) == MAX_CLASSES:
+                raise SnapshotError(f"{photo.key}: one class more than the {MAX_CLASSES:,} that a classifier can have")
+            classes.add(found.class_name)
         yield photo.key, found.split, photo.etag, SPLITS.index(found.split)
 
 

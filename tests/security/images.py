@@ -40,13 +40,6 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-def scans(count: int, side: int) -> bytes:
-    """A progressive JPEG, `side` x `side` pixels, whose last scan comes `count` times: little to send, much to do."""
-    data = encoded(Image.new("L", (side, side), "grey"), "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * count + data[-2:]
-
-
 def polyglots(photo: Image.Image) -> dict[str, tuple[bytes, set[int]]]:
     """Files that are two things at once, with the statuses that may answer them."""
     stream = io.BytesIO()

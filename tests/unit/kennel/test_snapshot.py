@@ -146,7 +146,7 @@ def test_a_hundred_thousand_classes_are_refused_at_the_first_too_many() -> None:
 
     most = [photo for split in SPLITS for photo in keys_of(split, 1000)]
     assert len(choose(most, DAY).classes) == 1000
-    message = r"^dt=2026-11-01/train/001.Breed_1000/1.jpg: more than 1,000 classes; a classifier has no more than that$"
+    message = r"^dt=2026-11-01/train/001.Breed_1000/1.jpg: one class more than the 1,000 that a classifier can have$"
     with pytest.raises(SnapshotError, match=message):
         choose(keys_of("train", 100_000), DAY)
 
