@@ -67,6 +67,20 @@ def test_a_poisoned_manifest_fails_the_job_with_a_reason(
     assert "InternalServerError" not in job["FailureReason"]
 
 
+@pytest.mark.parametrize("name", ["another bucket", "no JSON", "up"])
+def test_a_processing_job_reads_a_poisoned_manifest_no_better(bench: Workbench, other: str, name: str) -> None:
+    """As the photos come to embed.py."""
+    content, reason = MANIFESTS[name]
+    uri = bench.put(f"{unique('snapshot')}/train.manifest", poisoned(bench, content, other))
+    photos = {"S3Uri": uri, "LocalPath": "/opt/ml/processing/input/train", "S3DataType": "ManifestFile"}
+    request = bench.processing_request("")
+    request["ProcessingInputs"].append({"InputName": "train", "S3Input": photos})
+    bench.sagemaker.create_processing_job(**request)
+    job = bench.finished("ProcessingJob", request["ProcessingJobName"])
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert reason in job["FailureReason"]
+
+
 def test_a_manifest_larger_than_any_is_not_read(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "_MANIFEST_BYTES", 1000)
     listed = json.dumps([{"prefix": bench.uri("photos/")}, *["a.jpg"] * 1000])
