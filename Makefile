@@ -28,7 +28,7 @@ test: environment ## all tests
 	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder --ignore=tests/operations
 	@$(RUN) pytest tests/operations
 
-test-unit test-localaws test-clients test-dags test-e2e test-operations: test-%: environment ## the tests of one layer
+test-unit test-localaws test-clients test-dags test-e2e test-operations test-security: test-%: environment ## the tests of one layer
 	@$(RUN) pytest tests/$*
 
 lint: environment ## ruff, mypy, and cfn-lint on the CloudFormation template

@@ -9,6 +9,7 @@ instances may have left files too.
 """
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,9 @@ def _files(folder: Path, split: str) -> list[Path]:
 
 
 def _array(file: Path, name: str) -> NDArray[Any]:
-    with np.load(file) as arrays:
-        array: NDArray[Any] = arrays[name]
-        return array
+    try:
+        with np.load(file) as arrays:
+            array: NDArray[Any] = arrays[name]
+            return array
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise JobError(f"{file} has no vectors that can be read, embed again: {error}") from error

@@ -2,8 +2,8 @@
 
 `python instance.py '{"bucket": ..., "channels": {"embeddings": "embeddings/dogs/..."}, ...}'` (see `Work`), sent by AWS
 Systems Manager. The channels arrive where a training job has them, the script gets the same variables and arguments,
-and its output is that of this process. Exit code 0: the model is stored. 65: the script is at fault, and its reason is
-the one line on stderr. Any other: something that may pass.
+and its output is that of this process. Exit code 0: the model is stored. 65: the script or its input is at fault, and
+the reason is the one line on stderr. Any other: something that may pass.
 """
 
 import json
@@ -14,7 +14,7 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 
@@ -51,7 +51,10 @@ class Work:
 
 
 def fetch(s3: Any, work: Work) -> None:
-    """Put the channels in place: each object under its key from the prefix's last slash on, as SageMaker does."""
+    """Put the channels in place: each object under its key from the prefix's last slash on, as SageMaker does.
+
+    A key or a manifest that leads out of a channel ends the process.
+    """
     for name, prefix in work.channels.items():
         channel, start = BASE / "input/data" / name, prefix.rfind("/") + 1
         if prefix.endswith(".manifest"):
@@ -59,22 +62,48 @@ def fetch(s3: Any, work: Work) -> None:
             continue
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=work.bucket, Prefix=prefix):
             for item in page.get("Contents", ()):
-                target = channel / item["Key"][start:]
+                target = inside(channel, item["Key"][start:])
                 target.parent.mkdir(parents=True, exist_ok=True)
                 s3.download_file(work.bucket, item["Key"], str(target))
 
 
 def fetch_listed(s3: Any, bucket: str, manifest: str, channel: Path) -> None:
     """Put the objects in place that a manifest lists (SageMaker's ManifestFile), each by its name below the prefix."""
-    root, *listed = json.loads(s3.get_object(Bucket=bucket, Key=manifest)["Body"].read())
-    prefix = root["prefix"].removeprefix(f"s3://{bucket}/")
+    prefix, listed = read_manifest(s3.get_object(Bucket=bucket, Key=manifest)["Body"].read(), bucket, manifest)
+    places = [inside(channel, name) for name in listed]
 
-    def download(name: str) -> None:
-        (channel / name).parent.mkdir(parents=True, exist_ok=True)
-        (channel / name).write_bytes(s3.get_object(Bucket=bucket, Key=prefix + name)["Body"].read())
+    def download(name: str, place: Path) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(s3.get_object(Bucket=bucket, Key=prefix + name)["Body"].read())
 
     with ThreadPoolExecutor(10) as pool:  # as many as boto3 keeps connections
-        list(pool.map(download, listed))
+        list(pool.map(download, listed, places))
+
+
+def read_manifest(content: bytes, bucket: str, manifest: str) -> tuple[str, list[str]]:
+    """The prefix in the bucket and the names below it. Ends the process for what is no manifest of this bucket."""
+    try:
+        root, *listed = json.loads(content)
+        prefix: str = root["prefix"]
+        fine = prefix.startswith(f"s3://{bucket}/") and all(isinstance(name, str) and name for name in listed)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        fine = False
+    if not fine:
+        fail(f"{manifest} is not a manifest of photos in s3://{bucket}/: trigger the run again, which writes it anew")
+    return prefix.removeprefix(f"s3://{bucket}/"), listed
+
+
+def inside(channel: Path, name: str) -> Path:
+    """Where an object of this name goes. Ends the process when that would not be in the channel."""
+    if not name.isprintable() or name.startswith("/") or ".." in name.split("/"):
+        fail(f"{name!r} is not a safe key: delete the object, and push the photo under another name")
+    return channel / name
+
+
+def fail(reason: str) -> NoReturn:
+    """End the process: it is not worth another try."""
+    print(reason, file=sys.stderr)
+    sys.exit(AT_FAULT)
 
 
 def train(work: Work) -> None:
@@ -86,8 +115,7 @@ def train(work: Work) -> None:
     done = subprocess.run(command, env={**os.environ, **work.environment()}, stderr=sys.stdout, check=False)
     if done.returncode:
         reason = FAILURE.read_text() if FAILURE.is_file() else f"train.py ended with exit code {done.returncode}"
-        print(reason, file=sys.stderr)
-        sys.exit(AT_FAULT)
+        fail(reason)
 
 
 def store(s3: Any, work: Work) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import struct
 import zlib
 from typing import Any
@@ -16,7 +17,11 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 MAX_PIXELS = 64_000_000  # more than most cameras have; decoded, 256 MB
 MAX_SIDE = 65_535  # the most a JPEG can have; each row, however short, takes memory of its own
+MAX_SCANNED = 3_000_000_000  # pixels, over all scans of a JPEG: cameras write ten, and each is a pass over the whole
 TOO_LARGE = f"it has more than {MAX_PIXELS:,} pixels, or a side of more than {MAX_SIDE:,}"
+# What stands before a part of a JPEG that tells its length: anything but stuffing, restarts and the start of the file.
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 # What Pillow raises on broken files, TypeError where their EXIF or XMP is.
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error)
 # What turns a photo upright, by its EXIF orientation.
@@ -45,6 +50,8 @@ def read_photo(data: bytes, side: int) -> Image.Image:
         image: Any = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
             raise UnreadablePhotoError(TOO_LARGE)
+        if image.format in {"JPEG", "MPO"} and image.width * image.height * scans(data) > MAX_SCANNED:
+            raise UnreadablePhotoError("it has more scans than photos have")
         image.draft("RGB", (2 * side, 2 * side))
         image.load()
         rgb, turn = _rgb(image), _turn(image)
@@ -55,6 +62,15 @@ def read_photo(data: bytes, side: int) -> Image.Image:
         raise UnreadablePhotoError(TOO_LARGE) from None
     except BROKEN as error:
         raise UnreadablePhotoError(f"broken image: {error}") from error
+
+
+def scans(jpeg: bytes) -> int:
+    """How many scans the first picture of a JPEG has; what follows it, a phone's film say, does not count."""
+    count = position = 0
+    while (found := MARKER.search(jpeg, position)) and found[0] != END_OF_IMAGE:
+        count += found[0] == START_OF_SCAN
+        position = found.end() + int.from_bytes(jpeg[found.end() : found.end() + 2], "big")
+    return count
 
 
 def _turn(image: Any) -> Image.Transpose | None:

@@ -28,7 +28,7 @@ Answer
 
 Errors
     The same shape with the body {"error": {"code": ..., "message": ...}}; what lies behind it is in the log only.
-    400 bad_request            no or malformed input
+    400 bad_request            no or malformed input, or a url of more than 8,192 characters
     400 photo_unavailable      the photo's server cannot be reached or does not hand it out
     403 address_not_allowed    not https on port 443, or not a public address
     413 photo_too_large        more than 10 MiB

@@ -30,6 +30,10 @@ from .errors import (
 )
 
 MAX_BYTES = 10 * 1024 * 1024
+MAX_URL = 8192  # characters; as much as servers commonly take in a request's first line
+MAX_HEAD = 64 * 1024  # bytes before the body: status line, headers, and answers that are none yet (100 Continue)
+MAX_FRAMING = MAX_BYTES // 10  # bytes of an answer beside the photo's own: where chunks begin and end, trailers
+PIECE = 64 * 1024  # bytes read at once; http.client keeps every chunk of one read apart, however small
 MAX_REDIRECTS = 3
 MAX_SECONDS = 5.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -68,6 +72,8 @@ class Target(NamedTuple):
     @classmethod
     def parse(cls, url: str) -> "Target":
         """Raises BadRequestError for what is no URL, AddressNotAllowedError for one that is not for the web."""
+        if len(url) > MAX_URL:
+            raise BadRequestError(f"the url is longer than {MAX_URL:,} characters")
         if not URL_CHARACTERS.fullmatch(url):
             raise BadRequestError("the url has characters that no URL has: percent-encode them")
         try:
@@ -129,12 +135,14 @@ def _photo(response: http.client.HTTPResponse) -> bytes:
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content_type not in CONTENT_TYPES:
         raise UnsupportedTypeError("the url is not of a JPEG, PNG, GIF or WebP image", content_type=content_type)
-    data = b"" if (response.length or 0) > MAX_BYTES else response.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES or (response.length or 0) > MAX_BYTES:
+    data = bytearray()
+    while max(len(data), response.length or 0) <= MAX_BYTES and (piece := response.read(PIECE)):
+        data += piece
+    if max(len(data), response.length or 0) > MAX_BYTES:
         raise PhotoTooLargeError(f"the photo is larger than {MAX_BYTES // 2**20} MiB")
     if response.length:
-        raise http.client.IncompleteRead(data, response.length)
-    return data
+        raise http.client.IncompleteRead(bytes(data), response.length)
+    return bytes(data)
 
 
 @contextlib.contextmanager
@@ -148,10 +156,13 @@ def _response(target: Target, allowed_hosts: frozenset[str], deadline: float) ->
     }
     lines = [f"GET {target.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     with _connect(target, _addresses(target, allowed_hosts, deadline), deadline) as connected:
+        connected.settimeout(_left(deadline))
         connected.sendall("\r\n".join(lines).encode("ascii"))
+        reader = _BoundedReader(connected, deadline, MAX_HEAD)
         # All that HTTPResponse wants of a socket is makefile().
-        with http.client.HTTPResponse(cast(socket.socket, _DeadlineReader(connected, deadline))) as response:
+        with http.client.HTTPResponse(cast(socket.socket, reader)) as response:
             response.begin()
+            reader.left = MAX_BYTES + MAX_FRAMING
             yield response
 
 
@@ -202,6 +213,7 @@ def _connect(target: Target, addresses: list[SocketAddress], deadline: float) ->
             connected.settimeout(_left(deadline))
             connected.connect(address)
             if target.scheme == "https":
+                connected.settimeout(_left(deadline))
                 connected = _tls().wrap_socket(connected, server_hostname=target.host)
         except OSError as error:
             connected.close()
@@ -223,22 +235,29 @@ def _left(deadline: float) -> float:
     return left
 
 
-class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until one deadline.
+class _BoundedReader(io.RawIOBase):
+    """Reads from a socket until one deadline, and no more than `left` bytes.
 
-    The socket's own timeout starts anew with every byte, so a server that sends slowly could hold the function up.
+    The socket's own timeout starts anew with every byte, so a server that sends slowly could hold the function up. And
+    http.client has no bound of its own: it makes an object of each of the millions of headers that fit into its hundred
+    lines, and to a chunk of the size -1 it reads until the server stops.
     """
 
-    def __init__(self, connected: socket.socket, deadline: float) -> None:
+    def __init__(self, connected: socket.socket, deadline: float, left: int) -> None:
         self.connected = connected
         self.deadline = deadline
+        self.left = left
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
+        if self.left <= 0:
+            raise http.client.HTTPException("the server sends more than belongs to a photo")
         self.connected.settimeout(_left(self.deadline))
-        return self.connected.recv_into(buffer)
+        count = self.connected.recv_into(buffer, min(len(buffer), self.left))
+        self.left -= count
+        return count
 
     def makefile(self, mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)

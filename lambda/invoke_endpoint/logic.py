@@ -13,6 +13,7 @@ from .errors import BadRequestError, EndpointError, PhotoTooLargeError, Unreadab
 from .fetch import MAX_BYTES, MAX_SECONDS, fetch
 
 DEFAULT_TOP_K = 5
+WRAPPING = b" \t\r\n"
 # The first bytes of the types that the endpoint takes.
 IMAGE_TYPES = {
     rb"\xff\xd8\xff": "image/jpeg",
@@ -95,10 +96,10 @@ def classify(request: Request, settings: Settings, runtime: Runtime, seconds: fl
 
 def decode(image: str) -> bytes:
     """The bytes of a base64 text, in one line or wrapped."""
-    text = "".join(image.split())
-    if len(text) * 3 // 4 - text[-2:].count("=") > MAX_BYTES:
-        raise PhotoTooLargeError(f"the photo is larger than {MAX_BYTES // 2**20} MiB")
     try:
+        text = image.encode("ascii").translate(None, WRAPPING)
+        if len(text) * 3 // 4 - text[-2:].count(b"=") > MAX_BYTES:
+            raise PhotoTooLargeError(f"the photo is larger than {MAX_BYTES // 2**20} MiB")
         return base64.b64decode(text, validate=True)
     except ValueError as error:
         raise BadRequestError("`image` must be the base64 of a JPEG, PNG, GIF or WebP file") from error

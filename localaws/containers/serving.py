@@ -209,6 +209,14 @@ def with_context(function: Callable[..., Any], arguments: int, context: Context)
     return function
 
 
+def text(body: bytearray, content_type: str) -> str:
+    """The body as text. RequestError when it is none, which the image's own server answers with 500."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(400, f"The body is not readable as {content_type}: {error}") from error
+
+
 def load(base: Path, program: str) -> tuple[Transform, Context]:
     """Load the model. Returns what turns a request's body, content type and accept into a response and its type.
 
@@ -231,7 +239,7 @@ def load(base: Path, program: str) -> tuple[Transform, Context]:
     transform_fn = with_context(own["transform_fn"], 4, context) if own["transform_fn"] else None
 
     def transform(body: bytearray, content_type: str, accept: str) -> tuple[bytes, str]:
-        data = body.decode() if content_type in (JSON, CSV) else body
+        data = text(body, content_type) if content_type in TEXT else body
         if transform_fn:
             result = transform_fn(model, data, content_type, accept)
         else:
@@ -289,7 +297,12 @@ class InferenceHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """One invocation."""
-        body = bytearray(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        length = self.headers.get("Content-Length", "0")
+        if not (length.isascii() and length.isdigit()):
+            self.close_connection = True  # where the body ends is not known
+            self._answer(400, b"Content-Length must be a number of bytes", PLAIN)
+            return
+        body = bytearray(self.rfile.read(int(length)))
         if self.path != "/invocations":
             self._answer(404, b"", PLAIN)
             return

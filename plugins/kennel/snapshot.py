@@ -10,6 +10,7 @@ import json
 import re
 import sqlite3
 import tempfile
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,10 @@ from kennel.names import Names
 
 # test over valid over train: a photo that is tested on must not be trained on.
 SPLITS = ("test", "valid", "train")
-CLASS = re.compile(r"[0-9]{3}\.\S+")
+CLASS = re.compile(r"[0-9]{3}\.\w[\w.-]*")
+MAX_CLASSES = 1000  # as many as NNN can number; a report compares each with each, an answer has a score for each
+LONGEST_KEY = 1024  # bytes, S3's own limit
+LONGEST_NAME = 255  # bytes, of a file or folder on the disk of a job
 PHOTO = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})/(train|valid|test)/([^/]+)/[^/]+\.(?i:jpe?g|png)")
 LAST_MODIFIED = re.compile(rb"<LastModified>[^<]*</LastModified>")
 
@@ -83,13 +87,19 @@ class Snapshot:
         }
 
 
+def is_class(name: str) -> bool:
+    """Whether it is NNN.Breed: letters, digits, `_`, `.` and `-`, in the form to which Unicode reduces look-alikes."""
+    return CLASS.fullmatch(name) is not None and unicodedata.normalize("NFKC", name) == name
+
+
 def place(key: str) -> Place | None:
     """Where a photo lies by its key; None for an object that is no photo.
 
-    Raises SnapshotError for a key that no job may meet as a path, unprintable or leading upwards, and for a date that
-    is none.
+    Raises SnapshotError for a key that no job may meet as a path, because it is unprintable, leads upwards, has a
+    folder without a name or is too long; and for a date that is none.
     """
-    if not key.isprintable() or ".." in key.split("/"):
+    parts = key.split("/")
+    if not key.isprintable() or not {".", ".."}.isdisjoint(parts) or "" in parts[:-1] or _is_too_long(key, parts):
         raise SnapshotError(f"{key!r} is not a safe key: delete the object, and push the photo under another name")
     match = PHOTO.fullmatch(key)
     if match is None:
@@ -101,12 +111,17 @@ def place(key: str) -> Place | None:
     return Place(day, match[2], match[3])
 
 
+def _is_too_long(key: str, parts: list[str]) -> bool:
+    length = len(key.encode())
+    return length > LONGEST_NAME and (length > LONGEST_KEY or max(len(part.encode()) for part in parts) > LONGEST_NAME)
+
+
 def choose(photos: Iterable[Photo], cutoff: datetime.date) -> Snapshot:
     """The snapshot of all photos dated up to the cutoff.
 
     Its version is a hash over sorted (key, ETag): the same photos give the same version, whatever the day.
-    Raises SnapshotError for a key that cannot be used, and when a split is empty, or there are fewer than two classes,
-    or a class is missing from train.
+    Raises SnapshotError for a key that cannot be used, and when a split is empty, or there are fewer than two classes
+    or more than MAX_CLASSES, or a class is missing from train.
     """
     kept = sqlite3.connect("")  # a file that the system removes, however the process ends
     kept.execute("CREATE TABLE photos (key TEXT, split TEXT, etag TEXT, rank INTEGER)")
@@ -131,12 +146,17 @@ def choose(photos: Iterable[Photo], cutoff: datetime.date) -> Snapshot:
 
 
 def _known(photos: Iterable[Photo], cutoff: datetime.date) -> Iterator[tuple[str, str, str, int]]:
+    classes: set[str] = set()
     for photo in photos:
         found = place(photo.key)
         if found is None or found.day > cutoff:
             continue
-        if not CLASS.fullmatch(found.class_name):
-            raise SnapshotError(f"{photo.key}: {found.class_name} is not a class's name; move it to NNN.Breed")
+        if found.class_name not in classes:
+            if not is_class(found.class_name):
+                raise SnapshotError(f"{photo.key}: {found.class_name} is not a class's name; move it to NNN.Breed")
+            if len(classes) == MAX_CLASSES:
+                raise SnapshotError(f"{photo.key}: one class more than the {MAX_CLASSES:,} that a classifier can have")
+            classes.add(found.class_name)
         yield photo.key, found.split, photo.etag, SPLITS.index(found.split)
 
 

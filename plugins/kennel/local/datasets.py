@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from kennel.local.errors import KennelError
-from kennel.snapshot import CLASS
+from kennel.snapshot import MAX_CLASSES, is_class
 
 SPLITS = ("train", "valid", "test")
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
@@ -109,10 +109,10 @@ def _check_classes(root: Path, classes: dict[str, dict[str, list[Path]]]) -> Non
             raise KennelError(f"{root} has no photos in {split}/: each of train/, valid/ and test/ needs every class.")
     if len(known) == 1:
         raise KennelError(f"{root} has only the class {known.pop()}: there is nothing to tell apart; add a second one.")
+    if len(known) > MAX_CLASSES:
+        raise KennelError(f"{root} has {len(known):,} classes: a classifier has {MAX_CLASSES:,} at most.")
     _refuse(
-        f"{name!r} is not a class's name: call the folder NNN.Breed"
-        for name in sorted(known)
-        if not CLASS.fullmatch(name) or not name.isprintable()
+        f"{name!r} is not a class's name: call the folder NNN.Breed" for name in sorted(known) if not is_class(name)
     )
     _refuse(
         f"{split}/{name} has no photo: every class needs one in each of train/, valid/ and test/"

@@ -2,6 +2,7 @@ import datetime
 import hashlib
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -98,12 +99,56 @@ def test_other_objects_are_left_out() -> None:
         (SIX + photos("../../etc/passwd"), "'../../etc/passwd' is not a safe key"),
         (SIX + photos("dt=2026-11-01/train/001.Pug/a\nb.jpg"), r"001.Pug/a\\nb.jpg' is not a safe key"),
         (SIX + photos("dt=2026-11-01/train/001.P\x1b[31mug/a.jpg"), r"001.P\\x1b\[31mug/a.jpg' is not a safe key"),
+        (SIX + photos("dt=2026-11-01/train/001.Pug/a\0.jpg"), r"001.Pug/a\\x00.jpg' is not a safe key"),
+        (SIX + photos("dt=2026-11-01/train/001.Pug/a\u202egpj.exe.jpg"), r"a\\u202egpj.exe.jpg' is not a safe key"),
+        (SIX + photos("dt=2026-11-01/train/001.Pug/a\u200b.jpg"), r"a\\u200b.jpg' is not a safe key"),
+        (SIX + photos("dt=2026-11-01/train/001.Pug/./a.jpg"), "'dt=2026-11-01/train/001.Pug/./a.jpg' is not a safe"),
+        (SIX + photos("/etc/passwd"), "'/etc/passwd' is not a safe key"),
+        (SIX + photos("dt=2026-11-01/train//a.jpg"), "'dt=2026-11-01/train//a.jpg' is not a safe key"),
+        (SIX + photos(f"dt=2026-11-01/train/001.Pug/{'a' * 252}.jpg"), r"aaa\.jpg' is not a safe key"),
+        (SIX + photos("dt=2026-11-01/train/001.Pug/" + "\u4e00" * 84 + ".jpg"), r"\u4e00\.jpg' is not a safe key"),
+        (SIX + photos(f"dt=2026-11-01/train/001.Pug/{'a/' * 500}a.jpg"), r"a/a\.jpg' is not a safe key"),
+        (SIX + photos("dt=2026-11-01/train/; rm -rf/a.jpg"), "train/; rm -rf/a.jpg: ; rm -rf is not a class's name"),
+        (SIX + photos("dt=2026-11-01/train/001.;rm${IFS}-rf/a.jpg"), r"001.;rm\$\{IFS\}-rf is not a class's name"),
+        (SIX + photos("dt=2026-11-01/train/001.$(id)/a.jpg"), r"001\.\$\(id\) is not a class's name"),
+        (SIX + photos("dt=2026-11-01/train/001.<b>Pug/a.jpg"), "001.<b>Pug is not a class's name"),
+        (SIX + photos("dt=2026-11-01/train/001.-rf/a.jpg"), "001.-rf is not a class's name"),
+        (SIX + photos("dt=2026-11-01/train/001./a.jpg"), "train/001./a.jpg: 001. is not a class's name"),
+        (SIX + photos("dt=2026-11-01/train/ /a.jpg"), "train/ /a.jpg:   is not a class's name"),
+        (
+            SIX + photos("dt=2026-11-01/train/\uff10\uff10\uff11.Pug/a.jpg"),
+            "\uff10\uff10\uff11.Pug is not a class's name",
+        ),
+        (SIX + photos("dt=2026-11-01/train/001.\uff30ug/a.jpg"), "001.\uff30ug is not a class's name"),
+        (SIX + photos("dt=2026-11-01/train/001.Cafe\u0301/a.jpg"), "001.Cafe\u0301 is not a class's name"),
     ],
 )
 def test_photos_that_cannot_be_trained_on_are_refused_by_name(given: list[Photo], message: str) -> None:
     with pytest.raises(SnapshotError, match=message) as refusal:
         choose(given, DAY)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_keys_of_other_objects_may_be_as_long_as_s3_allows() -> None:
+    assert choose(SIX + photos(f"notes/{'a' * 250}/{'b' * 250}/{'c' * 250}/"), DAY) == choose(SIX, DAY)
+
+
+def test_names_of_other_languages_are_classes() -> None:
+    others = [
+        photo._replace(key=photo.key.replace("002.Boxer", "002.Gro\xdfer_M\xfcnsterl\xe4nder-2.0")) for photo in SIX
+    ]
+    assert choose(others, DAY).classes == ["001.Pug", "002.Gro\xdfer_M\xfcnsterl\xe4nder-2.0"]
+
+
+def test_a_hundred_thousand_classes_are_refused_at_the_first_too_many() -> None:
+    def keys_of(split: str, count: int) -> Iterator[Photo]:
+        return (Photo(f"dt=2026-11-01/{split}/001.Breed_{n}/1.jpg", f"{split} {n}", 1) for n in range(count))
+
+    most = [photo for split in SPLITS for photo in keys_of(split, 1000)]
+    assert len(choose(most, DAY).classes) == 1000
+    message = r"^dt=2026-11-01/train/001.Breed_1000/1.jpg: one class more than the 1,000 that a classifier can have$"
+    with pytest.raises(SnapshotError, match=message):
+        choose(keys_of("train", 100_000), DAY)
 
 
 def test_manifests_and_a_summary_are_written_and_read_back(local_aws: Any, dogs: Classifier) -> None:
@@ -131,3 +176,14 @@ def test_manifests_and_a_summary_are_written_and_read_back(local_aws: Any, dogs:
         "class_names": ["001.Pug", "002.Boxer"],
         "photos_by_day": {"2026-11-01": 6, "2026-11-02": 1},
     }
+
+
+def test_a_manifest_that_somebody_has_poisoned_is_written_anew(local_aws: Any, dogs: Classifier) -> None:
+    names, s3 = Names.of(dogs), local_aws.client("s3")
+    chosen = choose(SIX, DAY)
+    key = f"{names.snapshot(chosen.version)}train.manifest"
+    s3.create_bucket(Bucket=names.bucket)
+    s3.put_object(Bucket=names.bucket, Key=key, Body=b'[{"prefix": "s3://elsewhere/"}, "../../etc/passwd"]')
+    write(s3, names, chosen)
+    root, *listed = json.loads(s3.get_object(Bucket=names.bucket, Key=key)["Body"].read())
+    assert (root["prefix"], listed) == (f"s3://{names.bucket}/datasets/dogs/", keys(chosen)["train"])

@@ -137,6 +137,13 @@ def adobe(jpeg: bytes, transform: int | None) -> bytes:
     return jpeg[:start] + marker + jpeg[start + 16 :]
 
 
+def scanned(photo: Image.Image, times: int) -> bytes:
+    """A progressive JPEG whose last scan comes `times` times: little to send, much to do."""
+    data = encoded(photo, "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * times + data[-2:]
+
+
 def png16(pixels: Pixels) -> bytes:
     """A PNG of 16 bits, of pixels (height, width, channels) of 8; Pillow writes none."""
     height, width, channels = pixels.shape

@@ -25,6 +25,7 @@ from dataset import find_photos
 from finetune import Finetuning, Network, Settings, schedule
 from inference import input_fn, model_fn, predict_fn
 from job import JobError
+from tests.security.pickles import Code
 from tests.unit.ml.conftest import BACKBONE, Chain
 
 LINE = re.compile(
@@ -219,6 +220,13 @@ def test_a_bad_checkpoint_is_told_and_written_over(
     assert len(list(make(epochs=1).epochs())) == 1
     assert re.match(r"starts afresh: finetune\.pth is no checkpoint of this training: .+\n$", capsys.readouterr().out)
     assert len(torch.load(path, weights_only=True)["history"]) == 1
+
+
+def test_code_in_a_checkpoint_does_not_run(make: Make, checkpoints: Path, tmp_path: Path) -> None:
+    checkpoints.mkdir()
+    torch.save({"made_of": Code(tmp_path / "ran")}, checkpoints / "finetune.pth")
+    assert len(list(make(epochs=1).epochs())) == 1
+    assert not (tmp_path / "ran").exists()
 
 
 def run_train(chain: Chain, base: Path, *arguments: str, embeddings: Path | None = None) -> CompletedProcess[str]:

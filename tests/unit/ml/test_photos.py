@@ -11,16 +11,17 @@ import photos
 from photos import UnreadablePhotoError, centre_crop, read_photo
 from tests.unit.ml.claims import claims
 from tests.unit.ml.conftest import ML
-from tests.unit.ml.pictures import Twins, encoded, lossless, lossy, png, turned
+from tests.unit.ml.pictures import Twins, encoded, lossless, lossy, png, scanned, turned
 
 SPECK = Image.new("RGB", (8, 8))
 KINDS = ["JPEG", "PNG", "GIF", "WEBP"]
 # Prints why the photo on standard input is refused, and how many megabytes that took once Pillow had its modules.
 READS = """
-import resource, sys
+import re, sys
 from photos import UnreadablePhotoError, read_photo
 
-def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def most():  # not from getrusage: its figure starts with that of the process that started this one
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
 
 try: read_photo(b"RIFF    WEBP", 224)
 except UnreadablePhotoError: before = most()
@@ -130,6 +131,33 @@ def test_refuses_a_thread_of_pixels_that_would_take_memory_for_each_row(size: tu
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     with pytest.raises(UnreadablePhotoError, match="a side of more than 65,535"):
         read_photo(png(header, bytes(height * (1 + width))), 224)
+
+
+def test_knows_how_many_scans_a_jpeg_has() -> None:
+    film = b"\xff\xda\0\2" * 500
+    plain = encoded(half_red(60, 40), "JPEG", exif=b"Exif\0\0" + film)
+    progressive = scanned(half_red(60, 40), 1)
+    assert (photos.scans(plain), photos.scans(plain + film)) == (1, 1)
+    assert photos.scans(progressive) == progressive.count(b"\xff\xda") > 5
+    assert photos.scans(scanned(half_red(60, 40), 7)) == photos.scans(progressive) + 6
+
+
+@pytest.mark.parametrize(("times", "fits"), [(1, True), (90, True), (100, False)])
+def test_refuses_a_jpeg_that_is_read_over_and_over(monkeypatch: pytest.MonkeyPatch, times: int, fits: bool) -> None:
+    monkeypatch.setattr(photos, "MAX_SCANNED", 60 * 40 * 100)
+    photo = scanned(half_red(60, 40), times)
+    if fits:
+        assert read_photo(photo, 224).size == (60, 40)
+    else:
+        with pytest.raises(UnreadablePhotoError, match="it has more scans than photos have"):
+            read_photo(photo, 224)
+
+
+def test_what_looks_like_scans_in_another_format_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "MAX_SCANNED", 60 * 40 * 100)
+    texts = PngInfo()
+    texts.add_text("film", "\xff\xda" * 500)
+    assert read_photo(encoded(half_red(60, 40), "PNG", pnginfo=texts), 224).size == (60, 40)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -77,6 +77,16 @@ def class_that_cannot_be_printed(photos: Path) -> None:
         (photos / split / BREEDS[1]).rename(photos / split / "002.Bas\x1bset")
 
 
+def class_for_a_shell(photos: Path) -> None:
+    (photos / "train" / "003.;rm").mkdir()
+    (photos / "train" / "; rm -rf").mkdir()
+
+
+def thousand_classes(photos: Path) -> None:
+    for number in range(1000):
+        (photos / "train" / f"{number:03}.Breed").mkdir()
+
+
 def not_an_image(photos: Path) -> None:
     (photos / "valid" / BREEDS[0] / "a.jpg").write_text("<html>Not found</html>")
 
@@ -102,6 +112,8 @@ def two_cut_short(photos: Path) -> None:
         (class_missing_in_a_split, "test/002.Basset_hound has no photo: every class needs one"),
         (odd_class, "'Basset' is not a class's name: call the folder NNN.Breed"),
         (class_that_cannot_be_printed, r"'002.Bas\x1bset' is not a class's name: call the folder NNN.Breed"),
+        (class_for_a_shell, "'003.;rm' is not a class's name: call the folder NNN.Breed (1 more like it)"),
+        (thousand_classes, "photos has 1,002 classes: a classifier has 1,000 at most"),
         (name_that_cannot_be_printed, r"001.Pug/a\nb.jpg' has a name that cannot be printed: rename it"),
         (odd_file, "train/001.Pug/c.webp is neither .jpg, .jpeg nor .png"),
         (not_an_image, "valid/001.Pug/a.jpg is not a readable JPEG or PNG image"),
