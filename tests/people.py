@@ -1,0 +1,75 @@
+"""Each call that Airflow's REST API knows, tried with a person's own token; and which of them each person may make."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+CORE = ("airflow/api_fastapi/core_api/openapi/v2-rest-api-generated.yaml", "airflow/api_fastapi/core_api/openapi/_private_ui.yaml")
+FAB = "airflow/providers/fab/auth_manager/api_fastapi/openapi/v2-fab-auth-manager-generated.yaml"
+REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+NOBODY = {
+    "GET /api/v2/auth/login",
+    "GET /api/v2/monitor/health",
+    "GET /api/v2/version",
+}
+# Reading with the question in the body, and what a person keeps to itself.
+VIEWER = {
+    "POST /api/v2/dags/{dag_id}/dagRuns/list",
+    "POST /api/v2/dags/{dag_id}/favorite",
+    "POST /api/v2/dags/{dag_id}/unfavorite",
+    "POST /api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/list",
+}
+TRIGGER = VIEWER | {
+    "PATCH /api/v2/dags/{dag_id}",  # pause
+    "POST /api/v2/dags/{dag_id}/dagRuns",
+    "POST /api/v2/backfills",
+    "POST /api/v2/backfills/dry_run",
+}
+USER = TRIGGER
+CLOSED_TO_VIEWER: set[str] = set()
+CLOSED_BY_FAB: set[str] = set()
+
+
+def calls(*specifications: str) -> Iterator[tuple[str, str]]:
+    """Method and path of every call in Airflow's own descriptions of its API, but for logging in and out."""
+    airflow = find_spec("airflow")
+    assert airflow and airflow.origin
+    for name in specifications:
+        with (Path(airflow.origin).parents[1] / name).open() as file:
+            for path, methods in yaml.load(file, yaml.CSafeLoader)["paths"].items():
+                if not path.startswith("/auth/token") and not path.endswith("/logout"):
+                    yield from ((method.upper(), path) for method in methods)
+
+
+def answers(http: httpx.Client, *specifications: str, **places: Any) -> dict[str, int]:
+    """The status of each call, about these places (a DAG's id, say) and otherwise about things that there are not."""
+    body = {"actions": [{"action": "delete", "entities": ["1"]}], "dag_id": places.get("dag_id", "1")}
+    found = {}
+    for method, path in calls(*specifications):
+        names = {name: places.get(name, "1") for name in path.replace("}", "{").split("{")[1::2]}
+        answer = http.request(method, path.format(**names), json=None if method in ("GET", "DELETE") else body)
+        assert not answer.is_server_error, (method, path, answer.text)
+        found[f"{method} {path}"] = answer.status_code
+    return found
+
+
+def changes(found: dict[str, int]) -> set[str]:
+    """The calls that were let through and may change something."""
+    return {call for call, status in found.items() if status not in REFUSED and not call.startswith("GET ")}
+
+
+def closed(found: dict[str, int]) -> set[str]:
+    """What could not be read."""
+    return {call for call, status in found.items() if status in REFUSED and call.startswith("GET ")}
+
+
+def logged_in(url: str, name: str, password: str) -> httpx.Client:
+    """A client of Airflow with a person's own token."""
+    http = httpx.Client(base_url=url, trust_env=False, timeout=60)
+    answer = http.post("/auth/token", json={"username": name, "password": password})
+    http.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
+    return http
