@@ -1,10 +1,10 @@
 """The logins of docker-compose.yaml's Airflow: `python -m kennel.people` makes those that are missing.
 
-`admin` may do everything. `trigger` may read, and start or pause the two DAGs that retrain; Airflow has no right to start
-a DAG without the right to pause it. `viewer` may only read. All are rights of Airflow's own FAB auth manager, of its roles
-Admin, Trigger (made here) and Viewer, so more people are given one of these under *Security* in its UI. Passwords are
-taken from AIRFLOW_ADMIN_PASSWORD, AIRFLOW_TRIGGER_PASSWORD and AIRFLOW_VIEWER_PASSWORD, once: a login that is there keeps
-the one it has.
+`admin` may do everything. `trigger` may read, and start or pause the two DAGs that retrain; Airflow has no right to
+start a DAG without the right to pause it. `viewer` may only read. These are roles of Airflow's own FAB auth manager:
+Admin, Trigger (which is made here) and Viewer; more people get one of them under *Security* in the UI. Passwords come
+from AIRFLOW_ADMIN_PASSWORD, AIRFLOW_TRIGGER_PASSWORD and AIRFLOW_VIEWER_PASSWORD, once: a login that is there keeps the
+one it has.
 """
 
 import os
@@ -27,9 +27,7 @@ def main() -> None:
         for name, role in LOGINS.items():
             if not manager.find_user(name):
                 password = os.environ[f"AIRFLOW_{name.upper()}_PASSWORD"]
-                manager.add_user(
-                    name, "Kennel", role, f"{name}@localhost", manager.find_role(role), password
-                )
+                manager.add_user(name, "Kennel", role, f"{name}@localhost", manager.find_role(role), password)
 
 
 if __name__ == "__main__":

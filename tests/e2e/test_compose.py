@@ -20,11 +20,12 @@ from tests.stores import INITDB, REDIS, eventually, free_port, postgres
 
 PORTS = ("api", "aws", "health", "postgres", "redis", "trigger_log", "worker_log")
 DAGS = ("retrain", "teardown")
+NEW_YEAR = "2020-01-01T00:00:00Z"
 SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
 DAG = """
 from airflow.sdk import dag, task
 
-@dag("{dag_id}", schedule=None)
+@dag("{dag_id}", schedule="@yearly", catchup=False)
 def hello():
     @task
     def say():
@@ -176,17 +177,19 @@ def test_nothing_answers_without_a_login(airflow: Machine) -> None:
 
 
 def test_a_viewer_changes_nothing(airflow: Machine) -> None:
-    found = people.answers(person(airflow, "viewer"), *people.CORE, people.FAB, dag_id="retrain")
+    places = people.places(person(airflow, "admin"), "retrain", NEW_YEAR)
+    found = people.answers(person(airflow, "viewer"), *people.CORE, people.FAB, **places)
     assert people.changes(found) == people.VIEWER
     assert people.closed(found) == people.CLOSED_BY_FAB
 
 
 def test_a_trigger_starts_retraining_and_has_no_other_right(airflow: Machine) -> None:
-    trigger = person(airflow, "trigger")
-    found = people.answers(trigger, *people.CORE, people.FAB, dag_id="retrain")
+    trigger, admin = person(airflow, "trigger"), person(airflow, "admin")
+    places = {dag_id: people.places(admin, dag_id, NEW_YEAR) for dag_id in DAGS}
+    found = people.answers(trigger, *people.CORE, people.FAB, **places["retrain"])
     assert people.changes(found) == people.TRIGGER
     assert people.closed(found) == people.CLOSED_BY_FAB
-    assert people.changes(people.answers(trigger, *people.CORE, people.FAB, dag_id="teardown")) == people.VIEWER
+    assert people.changes(people.answers(trigger, *people.CORE, **places["teardown"])) == people.VIEWER
     new = {"logical_date": None}
     run = trigger.post("/api/v2/dags/retrain/dagRuns", json=new).raise_for_status().json()
     path = f"/api/v2/dags/retrain/dagRuns/{run['dag_run_id']}"

@@ -50,7 +50,9 @@ def token(home: Home, demo: dict[str, Any]) -> Callable[..., str]:
 
     def make(key: str = airflow["api"]["secret_key"], **claims: Any) -> str:
         now = int(time.time())
-        return jwt.encode({"aud": "task-instance-logs", "iat": now, "nbf": now, "exp": now + 60, **claims}, key, "HS512")
+        return jwt.encode(
+            {"aud": "task-instance-logs", "iat": now, "nbf": now, "exp": now + 60, **claims}, key, "HS512"
+        )
 
     return make
 

@@ -4,8 +4,8 @@ import base64
 import configparser
 import json
 import os
+import shutil
 import subprocess
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,9 @@ KEPT = {
     "localaws/state/sts.json",
 }
 # A token of Airflow's, or what makes an address a presigned one, whatever key it was made with.
-TOKENS = r"eyJ[[:alnum:]_-]{10,}\.eyJ[[:alnum:]_-]{10,}\.[[:alnum:]_-]{10,}|X-Amz-(Signature|Security-Token)=[[:alnum:]]"
+TOKENS = (
+    r"eyJ[[:alnum:]_-]{10,}\.eyJ[[:alnum:]_-]{10,}\.[[:alnum:]_-]{10,}|X-Amz-(Signature|Security-Token)=[[:alnum:]]"
+)
 
 
 def key(file: Path) -> str:
@@ -83,7 +85,7 @@ def unpacked(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if zipfile.is_zipfile(file):
             zipfile.ZipFile(file).extractall(place / str(number))
         elif file.read_bytes()[:2] == b"\x1f\x8b":
-            tarfile.open(file).extractall(place / str(number), filter="data")
+            shutil.unpack_archive(file, place / str(number), "gztar", filter="data")
     return place
 
 

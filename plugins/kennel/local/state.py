@@ -88,9 +88,9 @@ class Home:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Keep a second `kennel` from starting or stopping services at the same time. Makes the directory, for its owner.
+        """Keep a second `kennel` from starting or stopping services at the same time.
 
-        Raises KennelError when one already is.
+        The directory is made for its owner only.         Raises KennelError when one already is.
         """
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.path / "lock").open("w") as lock:
