@@ -141,8 +141,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         running.callback(machine.stop)
         options = ["--port", str(machine.port["redis"]), "--bind", "127.0.0.1", "--save", ""]
         machine.start("redis", [*machine.command("redis"), *options])
-        for _ in range(2):  # as a second start of the containers would
-            subprocess.run(machine.command("init"), env=machine.environment("init"), check=True)
+        for command in (machine.command("init"), ["python", "-m", "kennel.people"]):  # again, as a second start would
+            subprocess.run(command, env=machine.environment("init"), check=True)
         for service in SERVICES:
             machine.start(service, machine.command(service), env=machine.environment(service))
         eventually(lambda: machine.healthy("api-server"), 180, machine.logs)

@@ -17,7 +17,7 @@ MADE_UP = {
 
 
 def secrets(files: Iterable[Path]) -> Iterator[tuple[Path, int, str]]:
-    """File, line and text of what looks like a secret: a vendor's key, a private key, a token, a password, random letters.
+    """File, line and text of what looks like a vendor's key, a private key, a token, a password, or random letters.
 
     Digests, which are random too, are passed over.
     """
