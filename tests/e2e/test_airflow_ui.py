@@ -72,5 +72,7 @@ def test_the_list_shows_the_latest_run_of_both_dags_green(page: Page, demo: dict
 def test_somebody_who_is_not_logged_in_sees_the_login_and_nothing_else(demo: dict[str, Any], tmp_path: Path) -> None:
     with opened(tmp_path / "profile") as tab:
         tab.call("Page.navigate", url=f"{demo['airflow']['url']}/dags/retrain")
-        tab.wait_for("location.pathname.startsWith('/auth/login') && document.querySelector('input[type=password]')")
+        tab.wait_for(
+            "location.pathname.startsWith('/auth/login') && document.querySelector('input[type=password]') !== null"
+        )
         assert "retrain" not in tab.text()

@@ -14,6 +14,7 @@ import pytest
 from kennel.local import processes
 from kennel.local.state import Home, Service
 
+pytestmark = pytest.mark.filterwarnings("ignore:The HMAC key is 24 bytes long")  # those are Airflow's own
 LOG_SERVERS = ("worker_log", "trigger_log")
 
 
