@@ -147,8 +147,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             machine.start(service, machine.command(service), env=machine.environment(service))
         eventually(lambda: machine.healthy("api-server"), 180, machine.logs)
         admin = person(machine, "admin")
-        for dag_id in DAGS:
-            eventually(lambda path=f"/api/v2/dags/{dag_id}": admin.get(path).is_success, 180, machine.logs)
+        known = [f"/api/v2/dags/{dag_id}" for dag_id in DAGS]
+        eventually(lambda: all(admin.get(path).is_success for path in known), 180, machine.logs)
         yield machine
 
 
