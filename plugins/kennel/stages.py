@@ -29,7 +29,7 @@ def model_asset(classifier: Classifier) -> Asset:
 
 
 def params(classifier: Classifier) -> dict[str, Param]:
-    """The params of a run that these stages read. Whoever starts one may have a person asked, but not pass that over."""
+    """The params of a run that these stages read. Whoever starts one may have a person asked, but not pass one over."""
     asks = classifier.evaluate.approval == "ask"
     return {
         "cutoff": Param(
