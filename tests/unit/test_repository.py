@@ -9,10 +9,14 @@ from detect_secrets.settings import default_settings
 
 from kennel.config import ROOT
 
-# What opens nothing: key ids of AWS's examples and of our own making, and words that say what they are.
+# What opens nothing, by folder: key ids of AWS's examples and of our own making, words, and what IAM calls a secret.
 MADE_UP = {
-    *("AKIAIOSFODNN7EXAMPLE", "AKIACALLERCALLER2345", "AKIAMADEUPMADEUP2345"),
-    *("admin", "secret", "example-secret", "only-for-this-test"),
+    "benchmarks": {"AKIAIOSFODNN7EXAMPLE", "secret"},
+    "infra": {"GetSecretValue", "us-east-1:000000000000:secret:password", "password"},
+    "tests": {
+        *("AKIAIOSFODNN7EXAMPLE", "AKIACALLERCALLER2345", "AKIAMADEUPMADEUP2345"),
+        *("admin", "secret", "example-secret", "only-for-this-test"),
+    },
 }
 
 
@@ -32,7 +36,8 @@ def secrets(files: Iterable[Path]) -> Iterator[tuple[Path, int, str]]:
 def test_no_tracked_file_holds_a_secret() -> None:
     names = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
     assert {"uv.lock", "docker-compose.yaml", "plugins/kennel/cli.py"} <= set(names)
-    assert not [found for found in secrets(ROOT / name for name in names) if found[2] not in MADE_UP]
+    found = [(file.relative_to(ROOT), line, text) for file, line, text in secrets(ROOT / name for name in names)]
+    assert not [secret for secret in found if secret[2] not in MADE_UP.get(secret[0].parts[0], ())]
 
 
 def test_secrets_of_every_kind_would_be_found(tmp_path: Path) -> None:
@@ -42,7 +47,7 @@ def test_secrets_of_every_kind_would_be_found(tmp_path: Path) -> None:
         "code.py": 'KEY_ID = "AK' + 'IAQ7H3X5KZP2LMN4RT"',
         "settings.py": "password = " + '"correct-horse-battery"',
         "token.txt": "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiJhZG1pbiJ9.c2lnbmF0dXJl",
-        "random.yaml": "value: " + '"9vXw2QpLz7RkT4mYb8NcF1hJ6sDg3aUe"',
+        "random.yaml": "value: " + '"9vXw2QpLz7RkT4mY' + 'b8NcF1hJ6sDg3aUe"',
     }
     for name, text in planted.items():
         (tmp_path / name).write_text(text + "\n")
