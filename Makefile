@@ -71,8 +71,8 @@ environment: $(filter .uv/bin/uv,$(UV)) ## .venv as uv.lock has it
 	umask 077; \
 	{ \
 		echo '# Passwords and keys, made here; nobody else has them. AIRFLOW_ADMIN_PASSWORD is the one to log in with.'; \
-		for name in AIRFLOW_ADMIN_PASSWORD AIRFLOW_FERNET_KEY AIRFLOW_JWT_SECRET AIRFLOW_SECRET_KEY \
-			POSTGRES_PASSWORD REDIS_PASSWORD; do echo "$$name=$$(key)"; done; \
+		for name in AIRFLOW_ADMIN_PASSWORD AIRFLOW_TRIGGER_PASSWORD AIRFLOW_VIEWER_PASSWORD AIRFLOW_FERNET_KEY \
+			AIRFLOW_JWT_SECRET AIRFLOW_SECRET_KEY POSTGRES_PASSWORD REDIS_PASSWORD; do echo "$$name=$$(key)"; done; \
 		echo; \
 		echo '# The local AWS. To work on AWS, replace all that follows by KENNEL_ACCOUNT_ID and AWS_DEFAULT_REGION of'; \
 		echo '# your own and, unless the machine is an EC2 instance with a role, AWS_ACCESS_KEY_ID and'; \

@@ -29,7 +29,8 @@ def model_asset(classifier: Classifier) -> Asset:
 
 
 def params(classifier: Classifier) -> dict[str, Param]:
-    """The params of a run that these stages read."""
+    """The params of a run that these stages read. Whoever starts one may have a person asked, but not pass one over."""
+    asks = classifier.evaluate.approval == "ask"
     return {
         "cutoff": Param(
             None,
@@ -47,7 +48,7 @@ def params(classifier: Classifier) -> dict[str, Param]:
         "approval": Param(
             classifier.evaluate.approval,
             type="string",
-            enum=["auto", "ask"],
+            enum=["ask"] if asks else ["auto", "ask"],
             title="Approval",
             description="ask: a person decides about a model that could be promoted, on its task in Airflow.",
         ),

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# What a person may have set for another Airflow: in it, everybody is admin.
+THEIRS = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True", "AIRFLOW__API__HOST": "0.0.0.0"}
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,16 @@ class Kennel:
     """The installed `kennel` command with its own `.kennel/`."""
 
     home: Path
+    printed: list[str] = field(default_factory=list)  # by all commands but `env`, which is there to tell a secret
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command as a person gives it, on no terminal; its output goes to pytest's as well."""
         command = [str(Path(sys.executable).parent / "kennel"), *arguments]
-        env = {**os.environ, "KENNEL_HOME": str(self.home)}
+        env = {**os.environ, **THEIRS, "KENNEL_HOME": str(self.home)}
         done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
         print(done.stdout, done.stderr, sep="\n")
+        if arguments != ("env",):
+            self.printed.append(done.stdout + done.stderr)
         return done
 
     def demo(self, *arguments: str) -> dict[str, Any]:

@@ -67,3 +67,12 @@ def test_the_list_shows_the_latest_run_of_both_dags_green(page: Page, demo: dict
         page.wait_for(f"{badges}.length == 1")
         assert are_green(page.evaluate(badges))
     page.screenshot(tmp_path / "dags.png")
+
+
+def test_somebody_who_is_not_logged_in_sees_the_login_and_nothing_else(demo: dict[str, Any], tmp_path: Path) -> None:
+    with opened(tmp_path / "profile") as tab:
+        tab.call("Page.navigate", url=f"{demo['airflow']['url']}/dags/retrain")
+        tab.wait_for(
+            "location.pathname.startsWith('/auth/login') && document.querySelector('input[type=password]') !== null"
+        )
+        assert "retrain" not in tab.text()

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import people
 from tests.compose import ROOT, environment, generated, interpolated, load, volumes
 from tests.confinement import PLACE, POSSIBLE, confined
 from tests.conftest import LocalAws
@@ -24,11 +25,13 @@ from tests.localaws.jobs import Workbench
 from tests.stores import INITDB, REDIS, eventually, free_port, postgres
 
 PORTS = ("api", "aws", "health", "postgres", "redis", "trigger_log", "worker_log")
+DAGS = ("retrain", "teardown")
+NEW_YEAR = "2020-01-01T00:00:00Z"
 SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
 DAG = """
 from airflow.sdk import dag, task
 
-@dag(schedule=None)
+@dag("{dag_id}", schedule="@yearly", catchup=False)
 def hello():
     @task
     def say():
@@ -159,36 +162,77 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     machine.stop()
 
 
-@pytest.fixture
-def stores(machine: Machine) -> Iterator[None]:
-    """PostgreSQL and Redis with the generated passwords."""
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """All of Airflow's services, with PostgreSQL and Redis, and with small DAGs in the places of two of ours."""
     if not (INITDB and REDIS):
         pytest.skip("PostgreSQL's or Redis's server is not installed")
-    options = ["--port", str(machine.port["redis"]), "--bind", "127.0.0.1", "--dir", machine.here("/data")]
-    machine.start("redis", machine.command("redis", *options))
-    with postgres(machine.home, machine.port["postgres"], machine.variables["POSTGRES_PASSWORD"]):
-        yield
-        machine.stop()
-
-
-def test_runs_a_task_on_a_worker_with_every_service_healthy(machine: Machine, stores: None) -> None:
+    machine = Machine(tmp_path_factory.mktemp("compose"))
     (machine.home / "dags").mkdir()
-    (machine.home / "dags" / "hello.py").write_text(DAG)
-    subprocess.run(machine.command("init"), env=machine.environment("init"), check=True)
+    for dag_id in DAGS:
+        (machine.home / "dags" / f"{dag_id}.py").write_text(DAG.format(dag_id=dag_id))
+    with contextlib.ExitStack() as running:
+        running.enter_context(postgres(machine.home, machine.port["postgres"], machine.variables["POSTGRES_PASSWORD"]))
+        running.callback(machine.stop)
+        options = ["--port", str(machine.port["redis"]), "--bind", "127.0.0.1", "--dir", machine.here("/data")]
+        machine.start("redis", machine.command("redis", *options))
+        again = machine.confined("init", ["python", "-m", "kennel.people"])  # as a second start would
+        for command in (machine.command("init"), again):
+            subprocess.run(command, env=machine.environment("init"), check=True)
+        for service in SERVICES:
+            machine.start(service, machine.command(service), env=machine.environment(service))
+        eventually(lambda: machine.healthy("api-server"), 180, machine.logs)
+        admin = person(machine, "admin")
+        known = [f"/api/v2/dags/{dag_id}" for dag_id in DAGS]
+        eventually(lambda: all(admin.get(path).is_success for path in known), 180, machine.logs)
+        yield machine
+
+
+def person(machine: Machine, name: str) -> httpx.Client:
+    """Airflow with the login of that name."""
+    password = machine.variables[f"AIRFLOW_{name.upper()}_PASSWORD"]
+    return people.logged_in(f"http://127.0.0.1:{machine.port['api']}", name, password)
+
+
+def test_runs_a_task_on_a_worker_with_every_service_healthy(airflow: Machine) -> None:
+    admin = person(airflow, "admin")
+    run = admin.post("/api/v2/dags/teardown/dagRuns", json={"logical_date": None}).raise_for_status().json()
+    path = f"/api/v2/dags/teardown/dagRuns/{run['dag_run_id']}"
+    eventually(lambda: admin.get(path).json()["state"] == "success", 180, airflow.logs)
     for service in SERVICES:
-        machine.start(service, machine.command(service), env=machine.environment(service))
-    eventually(lambda: machine.healthy("api-server"), 180, machine.logs)
-    airflow = httpx.Client(base_url=f"http://127.0.0.1:{machine.port['api']}", trust_env=False, timeout=30)
-    login = {"username": "admin", "password": machine.variables["AIRFLOW_ADMIN_PASSWORD"]}
-    token = airflow.post("/auth/token", json=login).raise_for_status().json()["access_token"]
-    airflow.headers["Authorization"] = f"Bearer {token}"
-    eventually(lambda: airflow.get("/api/v2/dags/hello").is_success, 180, machine.logs)
-    run = airflow.post("/api/v2/dags/hello/dagRuns", json={"logical_date": None}).raise_for_status().json()
-    path = f"/api/v2/dags/hello/dagRuns/{run['dag_run_id']}"
-    eventually(lambda: airflow.get(path).json()["state"] == "success", 180, machine.logs)
-    for service in SERVICES:
-        eventually(partial(machine.healthy, service), 60, machine.logs)
-    assert "Read-only file system" not in machine.output()
+        eventually(partial(airflow.healthy, service), 60, airflow.logs)
+    assert "Read-only file system" not in airflow.output()
+
+
+def test_nothing_answers_without_a_login(airflow: Machine) -> None:
+    anybody = httpx.Client(base_url=f"http://127.0.0.1:{airflow.port['api']}", trust_env=False, timeout=60)
+    found = people.answers(anybody, *people.CORE, people.FAB, dag_id="retrain")
+    assert {call for call, status in found.items() if status not in people.REFUSED} == people.NOBODY
+    for page in ("users", "roles"):
+        answer = anybody.get(f"/auth/{page}/list/")
+        assert answer.is_redirect and "/auth/login/" in answer.headers["Location"]
+
+
+def test_a_viewer_changes_nothing(airflow: Machine) -> None:
+    places = people.places(person(airflow, "admin"), "retrain", NEW_YEAR)
+    found = people.answers(person(airflow, "viewer"), *people.CORE, people.FAB, **places)
+    assert people.changes(found) == people.VIEWER
+    assert people.closed(found) == people.CLOSED_BY_FAB
+
+
+def test_a_trigger_starts_retraining_and_has_no_other_right(airflow: Machine) -> None:
+    trigger, admin = person(airflow, "trigger"), person(airflow, "admin")
+    places = {dag_id: people.places(admin, dag_id, NEW_YEAR) for dag_id in DAGS}
+    found = people.answers(trigger, *people.CORE, people.FAB, **places["retrain"])
+    assert people.changes(found) == people.TRIGGER
+    assert people.closed(found) == people.CLOSED_BY_FAB
+    assert people.changes(people.answers(trigger, *people.CORE, **places["teardown"])) == people.VIEWER
+    new = {"logical_date": None}
+    run = trigger.post("/api/v2/dags/retrain/dagRuns", json=new).raise_for_status().json()
+    path = f"/api/v2/dags/retrain/dagRuns/{run['dag_run_id']}"
+    eventually(lambda: trigger.get(path).json()["state"] == "success", 180, airflow.logs)
+    assert trigger.delete(path).status_code == httpx.codes.FORBIDDEN
+    assert trigger.post("/api/v2/dags/teardown/dagRuns", json=new).status_code == httpx.codes.FORBIDDEN
 
 
 def local_aws(machine: Machine, **environment: str) -> LocalAws:

@@ -1,7 +1,6 @@
 """Airflow in single processes, each of which can be killed and started again, on a local AWS that can be too."""
 
 import contextlib
-import json
 import os
 import secrets
 import signal
@@ -17,7 +16,7 @@ from kennel.config import ROOT
 from kennel.defaults import POOL
 from kennel.local import account, airflow, aws, datasets, processes
 from kennel.local.api import Airflow
-from kennel.local.state import Home, write_private
+from kennel.local.state import Home
 from tests.operations.faults import Proxy
 from tests.stores import eventually, free_port
 
@@ -63,7 +62,7 @@ class Machine:
             processes.stop(self.home.services()["localaws"])
 
     def _start_airflow(self) -> None:
-        write_private(self.home.passwords, json.dumps({airflow.USER: secrets.token_urlsafe(12)}))
+        airflow.keep_passwords(self.home)
         own = {**airflow.settings(self.home, self.ports), **IMPATIENT, **self.backend}
         own |= {"CORE__DAGS_FOLDER": str(self.dags), "API_AUTH__JWT_SECRET": secrets.token_urlsafe(32)}
         self.environment = {

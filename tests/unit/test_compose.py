@@ -137,11 +137,20 @@ def test_refuses_to_start_without_the_generated_file_and_says_so() -> None:
     assert all("is not set: run make .env" in found for found in messages.values()), messages
 
 
+def test_no_secret_stands_in_the_file_or_has_another_value_for_want_of_its_own(compose: dict[str, Any]) -> None:
+    text = (ROOT / "docker-compose.yaml").read_text()
+    assert len(VARIABLE.findall(text)) == text.count("${")
+    settings = [item for service in compose["services"].values() for item in service.get("environment", {}).items()]
+    secret = [value for name, value in settings if value and (SECRET.search(name) or re.search("://.*:.*@", value))]
+    assert len(set(secret)) == 10
+    assert not [value for value in secret if not re.search(r"\$\{\w*(PASSWORD|SECRET|KEY)", value)]
+
+
 def test_makes_other_passwords_and_keys_each_time(variables: dict[str, str], tmp_path: Path) -> None:
     names = [name for name in variables if SECRET.search(name)]
     others = generated(tmp_path)
     values = {made[name] for made in (variables, others) for name in names}
-    assert len(names) == 6 and len(values) == 12
+    assert len(names) == 8 and len(values) == 16
     assert {len(base64.b64decode(value)) for value in values} == {32}
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 

@@ -1,4 +1,4 @@
-"""Airflow in the background: its settings, its process and its one user."""
+"""Airflow in the background: its settings, its process and its logins."""
 
 import json
 import secrets
@@ -15,6 +15,8 @@ PORT = 8080
 WORKER_LOG_PORT = 8793
 TRIGGER_LOG_PORT = 8794
 USER = "admin"
+# Each login with its role, which are Airflow's own: the others are there to be given away.
+LOGINS = {USER: "admin", "user": "user", "viewer": "viewer"}
 
 
 def start(home: Home, aws: LocalAws) -> Service:
@@ -31,8 +33,7 @@ def start(home: Home, aws: LocalAws) -> Service:
         "trigger_log": ports.choose(TRIGGER_LOG_PORT),
     }
     home.airflow.mkdir(parents=True, exist_ok=True)
-    if not home.passwords.exists():
-        write_private(home.passwords, json.dumps({USER: secrets.token_urlsafe(12)}))
+    keep_passwords(home)
     service = processes.start(
         [sys.executable, "-m", "airflow", "standalone"],
         env=environment(home, aws, taken),
@@ -42,6 +43,13 @@ def start(home: Home, aws: LocalAws) -> Service:
     )
     home.record(NAME, service)
     return service
+
+
+def keep_passwords(home: Home) -> None:
+    """Make a password for each login that has none yet. Airflow would print those it makes itself into its log."""
+    known = json.loads(home.passwords.read_text()) if home.passwords.exists() else {}
+    passwords = {name: known.get(name) or secrets.token_urlsafe(12) for name in LOGINS}
+    write_private(home.passwords, json.dumps(passwords))
 
 
 def environment(home: Home, aws: LocalAws, taken: dict[str, int]) -> dict[str, str]:
@@ -79,8 +87,10 @@ def settings(home: Home, taken: dict[str, int]) -> dict[str, str]:
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__PARALLELISM": "4",
         "CORE__PLUGINS_FOLDER": str(config.ROOT / "plugins"),
+        # otherwise whoever reaches the port is admin
+        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.passwords),
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in LOGINS.items()),
         # a changed DAG file is read again at once; this is for what DAG files import
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",

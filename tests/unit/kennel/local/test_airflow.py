@@ -16,6 +16,7 @@ PORTS = {"http": 18080, "worker_log": 18793, "trigger_log": 18794}
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("AWS_PROFILE", "theirs")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "theirs")
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
     home = Home(tmp_path)
     return airflow.environment(home, LocalAws(home, 14566), PORTS)
 
@@ -44,6 +45,31 @@ def test_tasks_work_as_airflows_role_on_the_local_aws(environment: dict[str, str
 
 def test_the_persons_own_settings_stay_out(environment: dict[str, str]) -> None:
     assert "theirs" not in environment.values()
+    # not even one in an airflow.cfg opens it to everybody
+    assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "False"
+
+
+def test_every_login_has_a_password_of_its_own_in_every_home(tmp_path: Path) -> None:
+    homes = [Home(tmp_path / "one"), Home(tmp_path / "other")]
+    for home in homes:
+        airflow.keep_passwords(home)
+    made = [json.loads(home.passwords.read_text()) for home in homes]
+    assert [set(passwords) for passwords in made] == [{"admin", "user", "viewer"}] * 2
+    words = {word for passwords in made for word in passwords.values()}
+    assert len(words) == 6
+    assert min(map(len, words)) >= 16
+    assert homes[0].passwords.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_password_is_kept_and_a_missing_one_made(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.passwords.write_text('{"admin": "as it was"}')
+    airflow.keep_passwords(home)
+    made = home.passwords.read_text()
+    assert json.loads(made)["admin"] == "as it was"
+    assert set(json.loads(made)) == {"admin", "user", "viewer"}
+    airflow.keep_passwords(home)
+    assert home.passwords.read_text() == made
 
 
 def test_every_port_is_the_chosen_one(environment: dict[str, str]) -> None:
