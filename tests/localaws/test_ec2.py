@@ -25,6 +25,7 @@ from localaws.store import Store
 from tests.conftest import LocalAws, running_local_aws, start_local_aws, stop_local_aws
 from tests.localaws.jobs import refused, unique
 from tests.localaws.machines import IMAGES, Machines
+from tests.stores import eventually
 
 ACCOUNT = "000000000000"
 
@@ -148,7 +149,7 @@ def test_a_command_runs_as_the_instances_role_in_its_directory(machines: Machine
     assert done["StandardErrorContent"] == "warned\n"
     assert re.fullmatch(r"PT\d+\.\d+S", done["ExecutionElapsedTime"])
     assert (home / "kept").exists()
-    assert not list((machines.home / "instances" / instance / "ssm").iterdir())
+    eventually(lambda: not list((machines.home / "instances" / instance / "ssm").iterdir()))
 
 
 def test_the_images_environment_is_where_it_is_on_aws(machines: Machines, instance: str) -> None:

@@ -114,7 +114,7 @@ def allows(statements: list[Statement], cell: Cell) -> bool:
         region="us-east-1",
         service_context={key.lower(): value for key, value in cell.when.items()},
     )
-    return evaluate(asked, [parse_policy_document({"Statement": statements})]).decision == "Allow"
+    return bool(evaluate(asked, [parse_policy_document({"Statement": statements})]).decision == "Allow")
 
 
 @pytest.mark.parametrize("cell", denied(), ids=str)
