@@ -10,6 +10,8 @@ from kennel.local.state import Home
 from tests.rights import Cell, allowed, entries
 from tests.stores import eventually
 
+# Alone, this file makes the demo first.
+pytestmark = pytest.mark.timeout(1800)
 RUN_SECONDS = 600
 
 
