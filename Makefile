@@ -35,7 +35,7 @@ lint: environment ## ruff, mypy, and cfn-lint on the CloudFormation template
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
-	@$(RUN) cfn-lint infra/*.yaml
+	@$(RUN) cfn-lint infra/foundation.yaml
 
 licences: environment ## the licences of all that is locked, into docs/licences.md
 	@$(RUN) python -m supply.licences

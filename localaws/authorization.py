@@ -1,19 +1,22 @@
 """What a caller of our services must be allowed: IAM actions on resource ARNs, decided by MiniStack's evaluator.
 
 The resources are those of the Service Authorization Reference: an operation acts on the ARN of the resource it names,
-listings on `*`, and a request that hands a role to a service needs `iam:PassRole` on that role.
+listings on `*`, a request that hands a role to a service needs `iam:PassRole` on that role, and one that creates
+something with tags `sagemaker:AddTags` on what it creates.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from ministack.core import iam_evaluator, router
 from ministack.core.iam_actions import identity_denial_message, request_tag_context
-from ministack.core.iam_evaluator import AuthError, enforce
 
 from localaws import autoscaling
 from localaws.cloud import Cloud, Request
 from localaws.errors import AwsError
 from localaws.instances import rights
+from localaws.protocols import Answer, write_error
 from localaws.sagemaker import tags
 
 SCALING = "application-autoscaling"
@@ -40,6 +43,9 @@ LISTINGS_OF_ONE = frozenset(
 # Members of a request to Application Auto Scaling that policies may put conditions on.
 SCALING_KEYS = {"ServiceNamespace": "service-namespace", "ScalableDimension": "scalable-dimension"}
 
+# CreateFunction and UpdateFunctionConfiguration, by method and end of the path.
+TAKE_A_ROLE = (("POST", "functions"), ("PUT", "configuration"))
+
 
 def authorize(cloud: Cloud, access_key_id: str, namespace: str, operation: str, request: Request, body: bytes) -> None:
     """Raise AccessDeniedException unless the caller may do this operation on all that it names.
@@ -61,8 +67,28 @@ def authorize(cloud: Cloud, access_key_id: str, namespace: str, operation: str, 
         _require(cloud, access_key_id, action, arn, context | carried)
     if operation == "DeleteEndpoint":
         _require_deregistration(cloud, access_key_id, request["EndpointName"])
+    if namespace == "sagemaker" and operation.startswith("Create") and request.get("Tags"):
+        created = resources(cloud, namespace, operation, request)[0]
+        _require(cloud, access_key_id, "sagemaker:AddTags", created, context)
     for role in _passed_roles(request):
-        _require(cloud, access_key_id, "iam:PassRole", role, {"iam:PassedToService": f"{namespace}.amazonaws.com"})
+        _require_passing(cloud, access_key_id, role, namespace)
+
+
+def with_passed_roles(cloud: Cloud, lambda_: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+    """MiniStack's Lambda, which by itself lets whoever may make a function hand it any role."""
+
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Answer:
+        operation = (method, path.rstrip("/").rpartition("/")[2])
+        if operation in TAKE_A_ROLE and (role := _named_role(body)):
+            try:
+                _require_passing(cloud, router.extract_access_key_id(headers, query), role, "lambda")
+            except AwsError as error:
+                return write_error(error)
+        return await lambda_(method, path, headers, body, query)
+
+    return handle
 
 
 def resources(cloud: Cloud, namespace: str, operation: str, request: Request) -> list[str]:
@@ -112,10 +138,23 @@ def _passed_roles(request: Request) -> Iterator[str]:
             yield from (str(part[member]) for member in ("RoleArn", "ExecutionRoleArn") if part.get(member))
 
 
+def _named_role(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["Role"])
+    except (ValueError, KeyError, TypeError):
+        return ""  # which MiniStack refuses, or leaves as it is
+
+
+def _require_passing(cloud: Cloud, access_key_id: str, role: str, namespace: str) -> None:
+    _require(cloud, access_key_id, "iam:PassRole", role, {"iam:PassedToService": f"{namespace}.amazonaws.com"})
+
+
 def _require(cloud: Cloud, access_key_id: str, action: str, arn: str, context: dict[str, Any]) -> None:
     service = action.partition(":")[0]
-    denied = enforce(access_key_id, action, service, cloud.region, resource_arn=arn, service_context=context)
-    if isinstance(denied, AuthError):
+    denied = iam_evaluator.enforce(
+        access_key_id, action, service, cloud.region, resource_arn=arn, service_context=context
+    )
+    if isinstance(denied, iam_evaluator.AuthError):
         raise AwsError("UnrecognizedClientException", denied.message, 403)
     if denied:
         message = identity_denial_message(action, denied.principal_arn, arn, denied.decision == "Deny")

@@ -19,6 +19,8 @@ from localaws.protocols import Answer
 OURS = ("sagemaker", "application-autoscaling", "servicequotas")  # services whose answers are written here
 # Operations of Lambda whose IAM action has another name (Service Authorization Reference).
 LAMBDA_ACTIONS = {"Invoke": "InvokeFunction", "InvokeWithResponseStream": "InvokeFunction"}
+# Kinds of things that EC2 tags, by the beginnings of their ids.
+TAGGED = {"i": "instance", "vol": "volume", "sg": "security-group"}
 # What AWS's runtime does before it loads a function: the root logger writes to the function's log, in this form.
 # https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
 LAMBDA_LOGGING = """
@@ -53,6 +55,7 @@ def apply() -> None:
     iam_actions._lambda_action = _lambda_action
     iam_actions.extract_resource_arn = _with_named_resources(iam_actions.extract_resource_arn)
     iam_actions.extract_iam_action = _with_deleted_versions(iam_actions.extract_iam_action)
+    iam_actions.request_tag_context = _with_namespaces(iam_actions.request_tag_context)
     # It refuses aws:kms without a key, for which AWS takes the key it keeps for S3 in each account.
     s3._resolve_sse_write_headers = _with_the_accounts_key(s3._resolve_sse_write_headers)
     managed_policies.add()
@@ -130,13 +133,24 @@ def _with_named_resources(extract: Any) -> Any:
             return source[0]
         if service == "monitoring" and headers.get("x-amz-target", "").endswith((".DescribeAlarms", ".DeleteAlarms")):
             return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:{_alarm(body)}"
+        if service == "ec2" and query.get("Action") in (["CreateTags"], ["DeleteTags"]):
+            return _tagged(query, f"arn:aws:ec2:{region}:{account_id}:")
         arn = str(extract(service, method, path, headers, body, query, region, account_id))
         if service == "logs" and ":log-group:" in arn and not arn.endswith(":*"):
             return f"{arn}:log-stream:{json.loads(body).get('logStreamName', '')}"
+        if service == "lambda" and (qualifier := query.get("Qualifier")):  # of a version or an alias
+            return f"{arn}:{qualifier[0]}"
         # The parameters that AWS publishes belong to no account.
         return arn.replace(f":{account_id}:parameter/aws/service/", "::parameter/aws/service/")
 
     return extract_resource_arn
+
+
+def _tagged(query: dict[str, list[str]], stem: str) -> str:
+    """The only thing that a request tags, else `*`."""
+    ids = [values[0] for name, values in query.items() if name.startswith("ResourceId.")]
+    kind = TAGGED.get(ids[0].partition("-")[0]) if len(ids) == 1 else None
+    return f"{stem}{kind}/{ids[0]}" if kind else "*"
 
 
 def _with_deleted_versions(extract: Any) -> Any:
@@ -150,6 +164,19 @@ def _with_deleted_versions(extract: Any) -> Any:
         return action
 
     return extract_iam_action
+
+
+def _with_namespaces(context: Any) -> Any:
+    """The condition keys of a request, with `cloudwatch:namespace` where it publishes metrics."""
+
+    def request_context(service: str, iam_action: str, body: bytes, params: Any) -> dict[str, Any]:
+        namespace = iam_action == "cloudwatch:PutMetricData" and iam_actions._param(body, params, "Namespace")
+        return {
+            **context(service, iam_action, body, params),
+            **({"cloudwatch:namespace": namespace} if namespace else {}),
+        }
+
+    return request_context
 
 
 def _alarm(body: bytes) -> str:

@@ -42,6 +42,11 @@ FILES = (
     ("`credentials`", "the root key, an AWS shared credentials file; deleted, it is made anew at the next start"),
     ("`localaws.db`", "what our own services remember (SQLite)"),
     ("`state/`, `s3/`", "what MiniStack's services remember, and the objects in S3"),
+    (
+        "`access.log`, `access.log.1`",
+        "what IAM decided: time, principal, action, resource and whether it was allowed, a line of JSON for each; "
+        "32 MiB a file, the older of the two is given up",
+    ),
     ("`jobs/`, `endpoints/`, `instances/`, `tmp/`", "the directories of what runs"),
     ("`quotas.json`", "if you make one, the quotas that Service Quotas answers: `{quota code: value}`"),
     ("`capacity.json`", 'if you make one, how many instances EC2 has room for: `{"spot": 0, "on-demand": 4}`'),

@@ -20,7 +20,7 @@ from ministack.core.responses import fix_error_content_type
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import sts
 
-from localaws import corrections, function_urls, services
+from localaws import access_log, authorization, corrections, function_urls, services
 from localaws.cloud import Cloud
 from localaws.errors import AwsError
 from localaws.instances import images
@@ -100,6 +100,7 @@ class Gateway:
             await send(message)
 
         corrections.apply()
+        access_log.keep(self.cloud.home)
         await ministack.app.app(scope, receive, forward)
 
     def _register(self) -> None:
@@ -115,9 +116,8 @@ class Gateway:
         router.SERVICE_PATTERNS.update(theirs)
         handlers = ministack.app.SERVICE_HANDLERS
         handlers["ec2"] = self._ec2_handler(handlers["ec2"])
-        handlers["lambda"] = function_urls.with_addresses(
-            corrections.with_log_tails(handlers["lambda"]), self.cloud.url
-        )
+        functions = corrections.with_log_tails(authorization.with_passed_roles(self.cloud, handlers["lambda"]))
+        handlers["lambda"] = function_urls.with_addresses(functions, self.cloud.url)
         iam_actions.extract_iam_action = _without_instance_operations(iam_actions.extract_iam_action)
 
     def _handler(self, namespace: str) -> Callable[..., Awaitable[Answer]]:

@@ -42,7 +42,8 @@ def context(operation: str, request: Request, arn: str) -> dict[str, Any]:
         keys |= {f"aws:ResourceTag/{key}": value, f"ec2:ResourceTag/{key}": value, f"ssm:resourceTag/{key}": value}
     if operation == "RunInstances":
         for specification in request.get("TagSpecifications", ()):
-            keys |= _request_tags(specification)
+            if f":{specification.get('ResourceType')}/" in arn:
+                keys |= _request_tags(specification)
         keys |= {"ec2:InstanceType": request["InstanceType"]} if "InstanceType" in request else {}
         metadata = request.get("MetadataOptions", {})
         keys |= {"ec2:MetadataHttpTokens": metadata["HttpTokens"]} if "HttpTokens" in metadata else {}

@@ -1,4 +1,4 @@
-"""Down and up again. The last of these files by name, since the others want things running."""
+"""Down and up again. By name after those that want things running."""
 
 from pathlib import Path
 from typing import Any

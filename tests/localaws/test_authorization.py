@@ -141,8 +141,18 @@ def test_handing_a_role_over_needs_pass_role_on_it(local_aws: LocalAws) -> None:
     )
 
 
+def test_creating_with_tags_needs_add_tags_on_what_is_created(local_aws: LocalAws) -> None:
+    model = {"ModelName": "carries-tags", "PrimaryContainer": CONTAINER, "Tags": [{"Key": "team", "Value": "dogs"}]}
+    creates = allow("sagemaker:CreateModel", "*")
+    message = denial(local_aws.client("sagemaker", **local_aws.role(creates)).create_model, **model)
+    assert f"sagemaker:AddTags on resource: {SAGEMAKER}model/carries-tags" in message
+    both = local_aws.role(creates, allow("sagemaker:AddTags", f"{SAGEMAKER}model/carries-tags"))
+    local_aws.client("sagemaker", **both).create_model(**model)
+
+
 def test_a_condition_on_request_tags_holds(local_aws: LocalAws) -> None:
-    tagged = allow("sagemaker:CreateModel", "*", Condition={"StringEquals": {"aws:RequestTag/team": "dogs"}})
+    condition = {"StringEquals": {"aws:RequestTag/team": "dogs"}}
+    tagged = allow(["sagemaker:CreateModel", "sagemaker:AddTags"], "*", Condition=condition)
     sagemaker = local_aws.client("sagemaker", **local_aws.role(tagged))
     model = {"ModelName": "tagged", "PrimaryContainer": CONTAINER}
     denial(sagemaker.create_model, **model, Tags=[{"Key": "team", "Value": "cats"}])

@@ -44,11 +44,12 @@ def client_with(local_aws: Any) -> Any:
 
 @pytest.fixture
 def lambda_with(client_with: Any) -> Any:
-    """A Lambda client that may do these actions on a function of this name."""
+    """A Lambda client that may do these actions on a function of this name, and pass roles of such names."""
 
     def make(name: str, *actions: str) -> Any:
         arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
-        return client_with("lambda", list(actions), [arn, f"{arn}:*"])
+        role = f"arn:aws:iam::000000000000:role/{name}*"
+        return client_with("lambda", [*actions, "iam:PassRole"], [arn, f"{arn}:*", role])
 
     return make
 
@@ -74,6 +75,29 @@ def test_creating_a_function_is_a_right_on_that_function(local_aws: Any, lambda_
     client.create_function(**function(local_aws, name))
     with pytest.raises(botocore.exceptions.ClientError, match="not authorized"):
         client.create_function(**function(local_aws, f"{name}-other"))
+
+
+def test_handing_a_function_a_role_is_a_right_on_that_role(local_aws: Any, client_with: Any, lambda_with: Any) -> None:
+    name = f"f-{uuid.uuid4().hex[:8]}"
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+    client = client_with("lambda", ["lambda:CreateFunction"], [arn])
+    refusal = f"not authorized to perform: iam:PassRole on resource: arn:aws:iam::000000000000:role/{name}"
+    with pytest.raises(botocore.exceptions.ClientError, match=refusal):
+        client.create_function(**function(local_aws, name))
+    updates = lambda_with(name, "lambda:UpdateFunctionConfiguration")
+    with pytest.raises(botocore.exceptions.ClientError, match=r"iam:PassRole on resource: .*:role/another"):
+        updates.update_function_configuration(FunctionName=name, Role="arn:aws:iam::000000000000:role/another")
+
+
+def test_a_call_of_an_alias_is_a_right_on_the_alias(local_aws: Any, client_with: Any) -> None:
+    name = f"f-{uuid.uuid4().hex[:8]}"
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+    client = client_with("lambda", ["lambda:InvokeFunction"], [f"{arn}:live"])
+    with pytest.raises(botocore.exceptions.ClientError, match="ResourceNotFoundException"):
+        client.invoke(FunctionName=name, Qualifier="live")
+    for qualifier in ({}, {"Qualifier": "1"}):
+        with pytest.raises(botocore.exceptions.ClientError, match="not authorized to perform: lambda:InvokeFunction"):
+            client.invoke(FunctionName=name, **qualifier)
 
 
 @pytest.mark.parametrize(

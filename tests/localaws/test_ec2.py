@@ -25,6 +25,7 @@ from localaws.store import Store
 from tests.conftest import LocalAws, running_local_aws, start_local_aws, stop_local_aws
 from tests.localaws.jobs import refused, unique
 from tests.localaws.machines import IMAGES, Machines
+from tests.stores import eventually
 
 ACCOUNT = "000000000000"
 
@@ -148,7 +149,7 @@ def test_a_command_runs_as_the_instances_role_in_its_directory(machines: Machine
     assert done["StandardErrorContent"] == "warned\n"
     assert re.fullmatch(r"PT\d+\.\d+S", done["ExecutionElapsedTime"])
     assert (home / "kept").exists()
-    assert not list((machines.home / "instances" / instance / "ssm").iterdir())
+    eventually(lambda: not list((machines.home / "instances" / instance / "ssm").iterdir()))
 
 
 def test_the_images_environment_is_where_it_is_on_aws(machines: Machines, instance: str) -> None:
@@ -463,6 +464,25 @@ def test_launching_needs_the_right_on_all_it_makes_and_to_pass_the_role(
     statements.append(allow("ec2:CreateTags", f"{mine}instance/*"))
     ec2 = local_aws.client("ec2", **local_aws.role(*statements))
     assert refused(ec2.run_instances, **request)[0] == "DryRunOperation"
+
+
+def test_a_launch_is_asked_for_the_tags_of_each_kind_of_thing(local_aws: LocalAws, machines: Machines) -> None:
+    tagged = {"StringEquals": {"aws:RequestTag/team": "dogs"}}
+    mine = f"arn:aws:ec2:us-east-1:{ACCOUNT}:"
+    others = [f"{mine}{kind}/*" for kind in ("network-interface", "subnet", "security-group")]
+    role = local_aws.role(
+        allow("ec2:RunInstances", [f"arn:aws:ec2:us-east-1::image/{machines.image}", *others]),
+        allow("ec2:RunInstances", [f"{mine}instance/*", f"{mine}volume/*"], Condition=tagged),
+        allow("ec2:CreateTags", "*"),
+    )
+    ec2 = local_aws.client("ec2", **role)
+    request = {"ImageId": machines.image, "InstanceType": "m5.xlarge", "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    specifications = [
+        {"ResourceType": kind, "Tags": [{"Key": "team", "Value": "dogs"}]} for kind in ("instance", "volume")
+    ]
+    code, message = refused(ec2.run_instances, **request, TagSpecifications=specifications[:1])
+    assert (code, f"ec2:RunInstances on resource: {mine}volume/*" in message) == ("UnauthorizedOperation", True)
+    assert refused(ec2.run_instances, **request, TagSpecifications=specifications)[0] == "DryRunOperation"
 
 
 def test_terminating_needs_the_right_on_every_instance(local_aws: LocalAws, machines: Machines, instance: str) -> None:

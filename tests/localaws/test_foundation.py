@@ -1,4 +1,4 @@
-"""The foundation stack on the local AWS, and what its roles may and may not do there."""
+"""The foundation stack on the local AWS; what its roles may and may not do there is in test_rights.py."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,14 +14,11 @@ from tests.conftest import LocalAws
 TEMPLATE = ROOT / "infra" / "foundation.yaml"
 # Names of its own, since the server is shared.
 CLASSIFIER = "hounds"
-IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
-
-Client = Callable[[str, str], Any]
+PATIENCE = {"Delay": 1, "MaxAttempts": 30}
 
 
-@contextmanager
-def foundation(aws: LocalAws, **parameters: str) -> Iterator[dict[str, str]]:
-    """A stack of the template, deleted again; its outputs."""
+def deployed(aws: LocalAws, **parameters: str) -> dict[str, str]:
+    """A stack of the template; its outputs."""
     cloudformation, name = aws.client("cloudformation"), f"kennel-{parameters['Classifier']}"
     cloudformation.create_stack(
         StackName=name,
@@ -29,12 +26,18 @@ def foundation(aws: LocalAws, **parameters: str) -> Iterator[dict[str, str]]:
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
-    patience = {"Delay": 1, "MaxAttempts": 30}
-    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=patience)
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=PATIENCE)
     [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    yield {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+@contextmanager
+def foundation(aws: LocalAws, **parameters: str) -> Iterator[dict[str, str]]:
+    """A stack of the template, deleted again; its outputs."""
+    yield deployed(aws, **parameters)
+    cloudformation, name = aws.client("cloudformation"), f"kennel-{parameters['Classifier']}"
     cloudformation.delete_stack(StackName=name)
-    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=patience)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +49,6 @@ def names(local_aws: LocalAws) -> Names:
 def outputs(local_aws: LocalAws) -> Iterator[dict[str, str]]:
     with foundation(local_aws, Classifier=CLASSIFIER, RequireTls="false") as made:
         yield made
-
-
-@pytest.fixture
-def as_role(local_aws: LocalAws, outputs: dict[str, str]) -> Client:
-    """A client of a service with the rights of the role that an output names."""
-
-    def client(output: str, service: str) -> Any:
-        keys = local_aws.client("sts").assume_role(RoleArn=outputs[output], RoleSessionName="test")["Credentials"]
-        return local_aws.client(service, **credentials(keys))
-
-    return client
 
 
 def credentials(keys: dict[str, str]) -> dict[str, str]:
@@ -95,132 +87,10 @@ def test_bucket_is_private_encrypted_and_versioned(local_aws: LocalAws, outputs:
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
 
 
-def test_function_may_invoke_its_endpoint_and_nothing_else(
-    local_aws: LocalAws, outputs: dict[str, str], names: Names
-) -> None:
-    iam = local_aws.client("iam")
-    other = names.endpoint_arn.replace(names.endpoint, "kennel-cats")
-
-    def decision(action: str, resource: str) -> str:
-        answer = iam.simulate_principal_policy(
-            PolicySourceArn=outputs["FunctionRoleArn"], ActionNames=[action], ResourceArns=[resource]
-        )
-        decided: str = answer["EvaluationResults"][0]["EvalDecision"]
-        return decided
-
-    assert decision("sagemaker:InvokeEndpoint", names.endpoint_arn) == "allowed"
-    assert decision("sagemaker:InvokeEndpoint", other) == "implicitDeny"
-    assert decision("sagemaker:DeleteEndpoint", names.endpoint_arn) == "implicitDeny"
-    assert decision("s3:GetObject", f"arn:aws:s3:::{outputs['Bucket']}/datasets/hounds/a.jpg") == "implicitDeny"
-
-
-def test_function_is_refused_another_endpoint_when_it_tries(as_role: Client) -> None:
-    runtime = as_role("FunctionRoleArn", "sagemaker-runtime")
-    assert "AccessDenied" in refused(runtime.invoke_endpoint, EndpointName="kennel-cats", Body=b"")
-
-
-def test_jobs_read_photos_and_write_only_what_runs_make(
-    local_aws: LocalAws, outputs: dict[str, str], as_role: Client
-) -> None:
-    bucket, photo = outputs["Bucket"], "datasets/hounds/dt=2026-11-22/train/001.Pug/a.jpg"
-    local_aws.client("s3").put_object(Bucket=bucket, Key=photo, Body=b"jpeg")
-    s3 = as_role("SageMakerRoleArn", "s3")
-    assert s3.get_object(Bucket=bucket, Key=photo)["Body"].read() == b"jpeg"
-    assert s3.list_objects_v2(Bucket=bucket, Prefix="datasets/hounds/")["KeyCount"] == 1
-    s3.put_object(Bucket=bucket, Key="runs/hounds/one/model.tar.gz", Body=b"model")
-    assert "AccessDenied" in refused(s3.put_object, Bucket=bucket, Key=photo, Body=b"other")
-    assert "AccessDenied" in refused(s3.delete_object, Bucket=bucket, Key=photo)
-    assert "AccessDenied" in refused(s3.list_objects_v2, Bucket=bucket)
-
-
-def test_jobs_log_below_their_own_prefix_only(as_role: Client) -> None:
-    logs = as_role("SageMakerRoleArn", "logs")
-    logs.create_log_group(logGroupName="/aws/sagemaker/FoundationTest")
-    logs.create_log_stream(logGroupName="/aws/sagemaker/FoundationTest", logStreamName="one")
-    assert "AccessDenied" in refused(logs.create_log_group, logGroupName="/aws/lambda/other")
-
-
-def test_airflow_cannot_delete_the_bucket_nor_an_object_in_it(outputs: dict[str, str], as_role: Client) -> None:
-    s3, bucket = as_role("AirflowRoleArn", "s3"), outputs["Bucket"]
-    s3.put_object(Bucket=bucket, Key="snapshots/hounds/one/train.manifest", Body=b"[]")
-    assert "AccessDenied" in refused(s3.delete_object, Bucket=bucket, Key="snapshots/hounds/one/train.manifest")
-    assert "AccessDenied" in refused(s3.delete_bucket, Bucket=bucket)
-
-
-def test_airflow_works_on_its_own_classifier_only(as_role: Client, names: Names) -> None:
-    sagemaker = as_role("AirflowRoleArn", "sagemaker")
-    assert "Could not find" in refused(sagemaker.describe_endpoint, EndpointName=names.endpoint)
-    assert "AccessDenied" in refused(sagemaker.describe_endpoint, EndpointName="kennel-cats")
-    assert "AccessDenied" in refused(sagemaker.stop_training_job, TrainingJobName="cats-20261122t030000-3fa9c1-train")
-
-
-def test_airflow_passes_sagemaker_the_jobs_role_only(outputs: dict[str, str], as_role: Client, names: Names) -> None:
-    sagemaker, model = as_role("AirflowRoleArn", "sagemaker"), f"{names.classifier}-20261122t030000-3fa9c1"
-    container = {"Image": IMAGE, "ModelDataUrl": f"s3://{outputs['Bucket']}/runs/hounds/one/model.tar.gz"}
-    request = {"ModelName": model, "PrimaryContainer": container}
-    refusal = refused(sagemaker.create_model, **request, ExecutionRoleArn=outputs["FunctionRoleArn"])
-    assert "iam:PassRole" in refusal
-    sagemaker.create_model(**request, ExecutionRoleArn=outputs["SageMakerRoleArn"])
-    sagemaker.delete_model(ModelName=model)
-    assert "sagemaker:DeleteModel" in refused(sagemaker.delete_model, ModelName="cats-20261122t030000-3fa9c1")
-
-
-def test_airflow_announces_failures_and_leaves_logs_alone(
-    local_aws: LocalAws, outputs: dict[str, str], as_role: Client, names: Names
-) -> None:
-    as_role("AirflowRoleArn", "sns").publish(TopicArn=outputs["FailureTopicArn"], Message="retrain.train failed")
-    group_name = f"/aws/lambda/{names.function}"
-    refusal = refused(as_role("AirflowRoleArn", "logs").describe_log_streams, logGroupName=group_name)
-    assert "logs:DescribeLogStreams" in refusal
-    [group] = local_aws.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{names.function}")[
-        "logGroups"
-    ]
+def test_the_functions_log_is_kept_for_a_month(local_aws: LocalAws, outputs: dict[str, str], names: Names) -> None:
+    logs = local_aws.client("logs")
+    [group] = logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{names.function}")["logGroups"]
     assert group["retentionInDays"] == 30
-
-
-def test_airflow_ends_and_commands_instances_of_its_own_classifier_only(
-    local_aws: LocalAws, as_role: Client, names: Names
-) -> None:
-    ec2, ssm = local_aws.client("ec2"), local_aws.client("ssm")
-    parameter = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.6-ubuntu-22.04/latest/ami-id"
-    request = {
-        "ImageId": ssm.get_parameter(Name=parameter)["Parameter"]["Value"],
-        "InstanceType": "m5.xlarge",
-        "MinCount": 1,
-        "MaxCount": 1,
-    }
-    tags = [{"ResourceType": "instance", "Tags": [{"Key": "kennel:classifier", "Value": "cats"}]}]
-    [theirs] = ec2.run_instances(**request, TagSpecifications=tags, IamInstanceProfile={"Name": names.ec2})["Instances"]
-    mine = as_role("AirflowRoleArn", "ec2")
-    untagged = refused(mine.run_instances, **request, MetadataOptions={"HttpTokens": "required"})
-    assert "UnauthorizedOperation" in untagged
-    found = [theirs["InstanceId"]]
-    assert "ec2:TerminateInstances" in refused(mine.terminate_instances, InstanceIds=found)
-    command = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
-    send = as_role("AirflowRoleArn", "ssm").send_command
-    assert "ssm:SendCommand" in refused(send, InstanceIds=found, **command)
-    ec2.terminate_instances(InstanceIds=found)
-
-
-def test_an_instance_reads_what_it_trains_on_and_writes_models_only(
-    local_aws: LocalAws, outputs: dict[str, str], names: Names
-) -> None:
-    iam, bucket = local_aws.client("iam"), f"arn:aws:s3:::{outputs['Bucket']}"
-
-    def decision(action: str, key: str) -> str:
-        answer = iam.simulate_principal_policy(
-            PolicySourceArn=names.role_arn("ec2"), ActionNames=[action], ResourceArns=[f"{bucket}/{key}"]
-        )
-        decided: str = answer["EvaluationResults"][0]["EvalDecision"]
-        return decided
-
-    read = ("code", "weights", "embeddings", "snapshots", "datasets")  # the last two to fine-tune on
-    allowed = [decision("s3:GetObject", f"{folder}/x") for folder in read]
-    allowed.append(decision("s3:PutObject", "runs/hounds/one/training/job/output/model.tar.gz"))
-    assert set(allowed) == {"allowed"}
-    denied = [decision("s3:GetObject", f"{folder}/x") for folder in ("runs", "anything")]
-    denied += [decision("s3:PutObject", key) for key in ("code/x", "runs/hounds/one/report/report.json", "runs/cats/x")]
-    assert set(denied) == {"implicitDeny"}
 
 
 def test_airflow_is_whoever_the_parameter_names(local_aws: LocalAws) -> None:

@@ -18,6 +18,7 @@ TYPES = {
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::Topic",
+    "AWS::SNS::TopicPolicy",
 }
 
 # Assumed by whoever runs Airflow, a user or a role; every other role by one AWS service.
