@@ -1,7 +1,7 @@
 # Everything runs in one locked environment, .venv, which uv makes. Each target brings it up to date first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test lint licences audit bench environment environment-sdk-v2
+.PHONY: help demo down test lint licences audit bench environment environment-sdk-v2 .env
 .DELETE_ON_ERROR:
 
 UV := $(if $(shell uv --version 2>/dev/null),uv,.uv/bin/uv)
@@ -64,15 +64,19 @@ environment: $(filter .uv/bin/uv,$(UV)) ## .venv as uv.lock has it
 	[ -n "$$python" ] || { echo "$(PYTHON_MISSING)" >&2; exit 1; }; \
 	$$python -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement uv.txt
 
-# Kept once made: the database knows only the passwords it was made with. They stand in URLs and on command lines, so
-# they are base64 without its two signs.
+# What there is stays: the database knows only the passwords it was made with. They stand in URLs and on command
+# lines, so they are base64 without its two signs.
 .env: ## passwords and keys for docker compose, and the local AWS as where it works
 	@key() { head -c 32 /dev/urandom | base64 | tr '+/' 'az'; }; \
 	umask 077; \
-	{ \
-		echo '# Passwords and keys, made here; nobody else has them. AIRFLOW_ADMIN_PASSWORD is the one to log in with.'; \
-		for name in AIRFLOW_ADMIN_PASSWORD AIRFLOW_TRIGGER_PASSWORD AIRFLOW_VIEWER_PASSWORD AIRFLOW_FERNET_KEY \
-			AIRFLOW_JWT_SECRET AIRFLOW_SECRET_KEY POSTGRES_PASSWORD REDIS_PASSWORD; do echo "$$name=$$(key)"; done; \
+	new=$$([ -e $@ ] || echo yes); \
+	[ -z "$$new" ] || \
+		echo '# Passwords and keys, made here; nobody else has them. AIRFLOW_ADMIN_PASSWORD is the one to log in with.' >$@; \
+	for name in AIRFLOW_ADMIN_PASSWORD AIRFLOW_TRIGGER_PASSWORD AIRFLOW_VIEWER_PASSWORD AIRFLOW_FERNET_KEY \
+		AIRFLOW_JWT_SECRET AIRFLOW_SECRET_KEY POSTGRES_PASSWORD REDIS_PASSWORD; do \
+		grep -q "^$$name=" $@ || echo "$$name=$$(key)" >>$@; \
+	done; \
+	[ -z "$$new" ] || { \
 		echo; \
 		echo '# The local AWS. To work on AWS, replace all that follows by KENNEL_ACCOUNT_ID and AWS_DEFAULT_REGION of'; \
 		echo '# your own and, unless the machine is an EC2 instance with a role, AWS_ACCESS_KEY_ID and'; \
@@ -84,4 +88,4 @@ environment: $(filter .uv/bin/uv,$(UV)) ## .venv as uv.lock has it
 		echo KENNEL_ALLOWED_HOSTS=172.30.66.10:4566; \
 		echo KENNEL_BACKBONE=efficientnet_lite0; \
 		echo KENNEL_POLL_SECONDS=1; \
-	} >$@
+	} >>$@

@@ -1,6 +1,6 @@
 """Calls that fall due at a constant rate, whether earlier ones have been answered or not: so a stall is seen.
 
-arrivals = Arrivals(call, rate=20)        # call() returns what became of it, "200" say
+arrivals = Arrivals(call, rate=20)        # call() returns what became of it, "200" say, or raises
 with arrivals.running():
     ...                                    # meanwhile something happens
 arrivals.outcomes()
@@ -60,7 +60,10 @@ class Arrivals:
             due += 1 / self._rate
 
     def _one(self, due: float) -> None:
-        kind = self._call()
+        try:
+            kind = self._call()
+        except Exception as error:  # whatever it is, the call is lost
+            kind = type(error).__name__
         self._outcomes.append(Outcome(due, time.monotonic(), kind))
 
 

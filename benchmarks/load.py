@@ -128,6 +128,7 @@ def faults(at: Service, ask: Ask, rate: float) -> Iterator[Figure]:
         victim = at.serving_processes()[0]
         killed.append(time.monotonic())
         victim.kill()
+        victim.wait()
         until(lambda: len(at.serving_processes()) == 2)
 
     outcomes = during(ask, rate, kill)
@@ -143,10 +144,12 @@ def faults(at: Service, ask: Ask, rate: float) -> Iterator[Figure]:
     yield told("lost to a deploy", rate, during(ask, rate, deploy))
 
     def called_back() -> None:
+        before = at.settle()["EndpointConfigName"]
         at.deploy(1, alarm=True)
-        until(lambda: len(at.serving_processes()) == 2)
+        until(at.baking)
         at.ring()
-        at.settle()
+        if at.settle()["EndpointConfigName"] != before:
+            raise RuntimeError("the alarm did not call the deploy back")
 
     yield told("lost to a deploy that an alarm calls back", rate, during(ask, rate, called_back))
 

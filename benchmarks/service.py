@@ -26,6 +26,18 @@ from localaws.__main__ import ACCOUNT_ID
 
 BACKBONE = "efficientnet_lite0"
 ALIAS = "live"
+# An alarm that goes off when it is told to.
+DRILL: dict[str, Any] = {
+    "AlarmName": "drill",
+    "Namespace": "Drill",
+    "MetricName": "Calls",
+    "Statistic": "Sum",
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "Threshold": 0,
+    "ComparisonOperator": "GreaterThanThreshold",
+    "TreatMissingData": "notBreaching",
+}
 BOTO3S_OWN = {"total_max_attempts": 5, "mode": "legacy"}
 CLOCK_SPEED = 20  # as the demo's: minutes of metrics and of watching last three seconds
 
@@ -46,8 +58,7 @@ class Service:
         self.sagemaker.create_endpoint(**endpoint)
         self.settle()
         self._deploy_function()
-        self._alarm = serving.rollback_alarms(dogs)[0]
-        self._cloudwatch.put_metric_alarm(**self._alarm)
+        self._cloudwatch.put_metric_alarm(**DRILL)
 
     def ask(self, event: bytes, patient: bool = False) -> str:
         """Invoke the function, again as boto3 does when `patient`; the status, 429 when Lambda itself refuses."""
@@ -79,16 +90,23 @@ class Service:
 
     def deploy(self, version: int, alarm: bool = False) -> None:
         """Begin to put a version into service, as an update of the endpoint; an alarm may call it back."""
-        kept = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": self._alarm["AlarmName"]}]}} if alarm else {}
+        kept = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": DRILL["AlarmName"]}]}} if alarm else {}
         self.sagemaker.update_endpoint(
             EndpointName=self.at.endpoint,
             EndpointConfigName=self._configs[version - 1],
             DeploymentConfig={"BlueGreenUpdatePolicy": serving.blue_green(self.dogs), **kept},
         )
 
+    def baking(self) -> bool:
+        """Whether an update has moved the traffic, and watches its alarms."""
+        pending = self.sagemaker.describe_endpoint(EndpointName=self.at.endpoint).get("PendingDeploymentSummary", {})
+        statuses = [one["Status"] for variant in pending["ProductionVariants"] for one in variant["VariantStatus"]]
+        return "Baking" in statuses
+
     def ring(self) -> None:
         """The alarm goes off."""
-        self._cloudwatch.set_alarm_state(AlarmName=self._alarm["AlarmName"], StateValue="ALARM", StateReason="a drill")
+        data = [{"MetricName": DRILL["MetricName"], "Value": 1}]
+        self._cloudwatch.put_metric_data(Namespace=DRILL["Namespace"], MetricData=data)
 
     def settle(self) -> dict[str, Any]:
         """The endpoint when nothing is under way. Raises RuntimeError when it has failed."""

@@ -1,7 +1,8 @@
 """Whether a known vulnerability is in anything that uv.lock has: `make audit`, or `python -m supply.audit`.
 
-pip-audit asks OSV, the database of open source's vulnerabilities, about each locked package, those of development too.
-PIP_AUDIT_OSV_URL names another server of the same API. Nothing is installed or sent but names and versions.
+pip-audit asks OSV, the database of open source's vulnerabilities, about each locked package that this system needs,
+those of development too. PIP_AUDIT_OSV_URL names another server of the same API. Nothing is installed, and nothing sent
+but names and versions.
 
 Exit status: 0 when none is known, 1 when some are, each on a line of its own, 2 when it could not be found out.
 """

@@ -260,7 +260,10 @@ def download_named(s3: Any, bucket: str, named: Iterable[tuple[str, str]], targe
         if PurePosixPath(name).is_absolute() or ".." in name.split("/"):
             raise TransferError(f"s3://{bucket}/{key}: its name leads out of the input directory")
         if name.endswith("/"):
-            (target / name).mkdir(parents=True, exist_ok=True)
+            try:
+                (target / name).mkdir(parents=True, exist_ok=True)
+            except (OSError, ValueError) as error:
+                raise TransferError(f"s3://{bucket}/{key}: no directory can have its name ({error})") from error
         else:
             download_file(s3, f"s3://{bucket}/{key}", target / name)
 

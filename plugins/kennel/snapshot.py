@@ -87,6 +87,11 @@ class Snapshot:
         }
 
 
+NO_CLASS = (
+    "is not a class's name; move it to NNN.Breed, of letters, digits, _ . and -, accents in one with their letter"
+)
+
+
 def is_class(name: str) -> bool:
     """Whether it is NNN.Breed: letters, digits, `_`, `.` and `-`, in the form to which Unicode reduces look-alikes."""
     return CLASS.fullmatch(name) is not None and unicodedata.normalize("NFKC", name) == name
@@ -153,7 +158,7 @@ def _known(photos: Iterable[Photo], cutoff: datetime.date) -> Iterator[tuple[str
             continue
         if found.class_name not in classes:
             if not is_class(found.class_name):
-                raise SnapshotError(f"{photo.key}: {found.class_name} is not a class's name; move it to NNN.Breed")
+                raise SnapshotError(f"{photo.key}: {found.class_name} {NO_CLASS}")
             if len(classes) == MAX_CLASSES:
                 raise SnapshotError(f"{photo.key}: one class more than the {MAX_CLASSES:,} that a classifier can have")
             classes.add(found.class_name)

@@ -1,6 +1,7 @@
 """What can be reached from another machine while the demo runs."""
 
 import configparser
+import contextlib
 import ipaddress
 import time
 from collections.abc import Callable
@@ -25,12 +26,13 @@ def home(kennel: Any, demo: dict[str, Any]) -> Home:
 
 def listening(service: Service) -> set[tuple[str, int]]:
     """Address and port of each socket that a service's processes listen on."""
-    return {
-        (socket.laddr.ip, socket.laddr.port)
-        for process in processes.members(service)
-        for socket in process.net_connections("inet")
-        if socket.status == psutil.CONN_LISTEN
-    }
+    found = set()
+    for process in processes.members(service):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            for socket in process.net_connections("inet"):
+                if socket.status == psutil.CONN_LISTEN:
+                    found.add((socket.laddr.ip, socket.laddr.port))
+    return found
 
 
 def test_all_listens_on_the_loopback_but_airflows_log_servers(home: Home) -> None:

@@ -34,6 +34,7 @@ def length(claimed: object) -> bytes:
     return f"Content-Length: {claimed}".encode()
 
 
+@functools.cache
 def bomb() -> bytes:
     """256 MB of zeros, a quarter of a megabyte."""
     return gzip.compress(bytes(256 * 2**20), compresslevel=1)

@@ -90,9 +90,10 @@ class Home:
     def changing(self) -> Iterator[None]:
         """Keep a second `kennel` from starting or stopping services at the same time.
 
-        The directory is made for its owner only.         Raises KennelError when one already is.
+        The directory becomes its owner's only. Raises KennelError when one already is.
         """
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o700)
         with (self.path / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -41,11 +41,13 @@ class ServingRecordsOperator(AwsBaseOperator[SageMakerHook]):
         client = self.hook.conn
         found = self._ensure(client.describe_model, client.create_model, "ModelName", self.model)
         asked, there = self.model["PrimaryContainer"], found["PrimaryContainer"]
-        if any(there.get(key) != value for key, value in asked.items()):
-            raise AirflowException(
-                f"the model {self.model['ModelName']} is there already, of {there.get('ModelDataUrl')} and not of "
-                f"{asked['ModelDataUrl']}: delete it (aws sagemaker delete-model) and clear this task"
-            )
+        # Its environment may be that of an earlier Kennel: what serves with it goes on doing so.
+        for key in ("ModelDataUrl", "Image"):
+            if there.get(key) != asked[key]:
+                raise AirflowException(
+                    f"the model {self.model['ModelName']} is there already, of {there.get(key)} and not of "
+                    f"{asked[key]}: delete it (aws sagemaker delete-model) and clear this task"
+                )
         for config in self.configs:
             self._ensure(client.describe_endpoint_config, client.create_endpoint_config, "EndpointConfigName", config)
         return {
