@@ -42,7 +42,7 @@ def measure() -> Iterator[Figure]:
         rate = capacity(ask, at.dogs.function.reserved_concurrency)
         yield Figure("load: capacity", "photos a second that as many callers as may be get answered", rate, "a second")
         yield from hold(at, ask_patiently, rate)
-        yield from overload(at, ask, rate)
+        yield from overload(ask, ask_patiently, rate)
         yield from faults(at, ask_patiently, LIGHT * rate)
 
 
@@ -91,13 +91,13 @@ def hold(at: Service, ask: Ask, rate: float) -> Iterator[Figure]:
     )
 
 
-def overload(at: Service, ask: Ask, rate: float) -> Iterator[Figure]:
+def overload(ask: Ask, ask_patiently: Ask, rate: float) -> Iterator[Figure]:
     """Three times the capacity, then again what it holds."""
     arrivals = Arrivals(ask, OVER * rate)
     with arrivals.running():
         time.sleep(OVERLOAD_SECONDS)
     outcomes, end = arrivals.outcomes(), time.monotonic()
-    after = Arrivals(ask, BUSY * rate)
+    after = Arrivals(ask_patiently, BUSY * rate)
     with after.running():
         time.sleep(AFTER_SECONDS)
     failed = [outcome.ended for outcome in after.outcomes() if outcome.kind != OK]
