@@ -33,6 +33,9 @@ MANIFESTS: dict[str, tuple[str, str]] = {
     "null": ('[{{"prefix": "{prefix}"}}, "a\\u0000.jpg"]', "a\0.jpg"),
     "half a character": ('[{{"prefix": "{prefix}"}}, "\\ud800.jpg"]', "surrogates not allowed"),
     "a key of 300 letters": ('[{{"prefix": "{prefix}"}}, "' + "a" * 300 + '"]', "a" * 300),
+    "null in a folder": ('[{{"prefix": "{prefix}"}}, "a\\u0000/"]', "no directory can have its name"),
+    "a folder of 300 letters": ('[{{"prefix": "{prefix}"}}, "' + "a" * 300 + '/"]', "no directory can have its name"),
+    "a photo and a folder": ('[{{"prefix": "{prefix}"}}, "a.jpg", "a.jpg/"]', "a.jpg/"),
     "a key nobody has": ('[{{"prefix": "{prefix}"}}, "; rm -rf"]', "NoSuchKey"),
 }
 
@@ -89,8 +92,9 @@ def test_a_manifest_larger_than_any_is_not_read(bench: Workbench, monkeypatch: p
         s3.objects(bench.s3, uri, "ManifestFile")
 
 
-# Two of them are for S3 and the disk to refuse.
-ON_EC2 = {name: content for name, (content, _) in MANIFESTS.items() if not name.startswith("a key")}
+# These are for S3 and the disk to refuse.
+OTHERS_REFUSE = ("a key", "a folder", "a photo")
+ON_EC2 = {name: content for name, (content, _) in MANIFESTS.items() if not name.startswith(OTHERS_REFUSE)}
 
 
 @pytest.mark.parametrize("content", ON_EC2.values(), ids=ON_EC2.keys())
