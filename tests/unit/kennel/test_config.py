@@ -68,7 +68,7 @@ def test_an_unknown_classifier_lists_those_there_are() -> None:
         ('backbone = "resnet50"', 'backbone = "vgg"', "'vgg' is none of resnet50"),
         ("min_instances = 1", "min_instances = 3", "min_instances is above max_instances"),
         ("min = 0.0001, max = 0.01", "min = 0.01, max = 0.01", "min < max"),
-        ("provisioned_concurrency = 1", "provisioned_concurrency = 9", "above reserved_concurrency"),
+        ("provisioned_concurrency = 1", "provisioned_concurrency = 99", "above reserved_concurrency"),
         ('strategy = "Bayesian"', 'strategy = "Grid"', "Grid takes ranges of values only"),
         ('instance_type = "ml.m5.xlarge"\ninstance_count', 'instance_type = "ml.g5.xlarge"\ninstance_count', GPU),
         ("finetune_epochs = 0", "finetune_epochs = -1", "train.finetune_epochs"),
