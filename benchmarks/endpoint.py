@@ -85,7 +85,6 @@ def container(model: Path, **settings: str) -> Iterator[int]:
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         "SAGEMAKER_BASE_DIR": str(model.parent),
         "SAGEMAKER_BIND_TO_PORT": str(port),
-        "OMP_WAIT_POLICY": "PASSIVE",  # as in the local AWS
         **settings,
     }
     command = [sys.executable, "-P", str(ROOT / "localaws/containers/serving.py")]
