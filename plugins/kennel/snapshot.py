@@ -21,6 +21,9 @@ from kennel.names import Names
 # test over valid over train: a photo that is tested on must not be trained on.
 SPLITS = ("test", "valid", "train")
 CLASS = re.compile(r"[0-9]{3}\.\w[\w.-]*")
+NO_CLASS = (
+    "is not a class's name; move it to NNN.Breed, of letters, digits, _ . and -, accents in one with their letter"
+)
 MAX_CLASSES = 1000  # as many as NNN can number; a report compares each with each, an answer has a score for each
 LONGEST_KEY = 1024  # bytes, S3's own limit
 LONGEST_NAME = 255  # bytes, of a file or folder on the disk of a job
@@ -87,13 +90,8 @@ class Snapshot:
         }
 
 
-NO_CLASS = (
-    "is not a class's name; move it to NNN.Breed, of letters, digits, _ . and -, accents in one with their letter"
-)
-
-
 def is_class(name: str) -> bool:
-    """Whether it is NNN.Breed: letters, digits, `_`, `.` and `-`, in the form to which Unicode reduces look-alikes."""
+    """Whether it is NNN.Breed: letters, digits, `_`, `.` and `-`, in Unicode's form NFKC."""
     return CLASS.fullmatch(name) is not None and unicodedata.normalize("NFKC", name) == name
 
 
