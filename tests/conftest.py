@@ -37,6 +37,7 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What may run beside what (see `make test`): each file apart, the layers named above as a whole and first."""
     places = {item: item.path.relative_to(REPOSITORY / "tests").parts for item in items}

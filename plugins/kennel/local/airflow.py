@@ -12,8 +12,6 @@ from kennel.local.state import Home, Service, write_private
 
 NAME = "airflow"
 PORT = 8080
-WORKER_LOG_PORT = 8793
-TRIGGER_LOG_PORT = 8794
 USER = "admin"
 # Each login with its role, which are Airflow's own: the others are there to be given away.
 LOGINS = {USER: "admin", "user": "user", "viewer": "viewer"}
@@ -27,11 +25,8 @@ def start(home: Home, aws: LocalAws) -> Service:
     service = home.services().get(NAME)
     if processes.running(service):
         return service
-    taken = {
-        "http": ports.choose(PORT),
-        "worker_log": ports.choose(WORKER_LOG_PORT),
-        "trigger_log": ports.choose(TRIGGER_LOG_PORT),
-    }
+    # nobody types the log servers' ports, and two Airflows that start at once would both find the usual ones free
+    taken = {"http": ports.choose(PORT), "worker_log": ports.free(), "trigger_log": ports.free()}
     home.airflow.mkdir(parents=True, exist_ok=True)
     keep_passwords(home)
     service = processes.start(

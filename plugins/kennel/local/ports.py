@@ -17,8 +17,11 @@ def is_free(port: int) -> bool:
 
 def choose(preferred: int) -> int:
     """The preferred port, or one that the system gives when it is taken."""
-    if is_free(preferred):
-        return preferred
+    return preferred if is_free(preferred) else free()
+
+
+def free() -> int:
+    """A port that the system gives."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
