@@ -7,6 +7,7 @@ from typing import Any
 from tests.conftest import LocalAws
 from tests.localaws.jobs import unique
 
+ACCOUNT = "000000000000"
 IMAGES = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.6-{}/latest/ami-id"
 AGENT = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
 TRUST = {
