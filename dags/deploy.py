@@ -92,10 +92,6 @@ def rehearsal(context: Context) -> dict[str, Any]:
     return serving.endpoint(CLASSIFIER, AT.rehearsal, rehearsal_config(context)["EndpointConfigName"])
 
 
-def samples(context: Context) -> list[dict[str, Any]]:
-    return [{**sample, "photo": AT.datasets + sample["photo"]} for sample in chosen(context)["samples"]]
-
-
 def previous(context: Context) -> dict[str, Any]:
     return dict(chosen(context).get("previous", {}))
 
@@ -136,13 +132,14 @@ def choose_model() -> dict[str, Any]:
     else:
         raise AirflowSkipException("No model is approved yet: run retrain, or approve one in the registry")
     report = registry.read_report(client(CLASSIFIER, "s3"), AT, package.run)
+    photos = f"{AT.run_key(package.run, 'evaluation')}samples/"
     return {
         "package_arn": package.arn,
         "version": package.version,
         "image": package.image,
         "model_data": package.model_data,
         "classes": report["classes"],
-        "samples": report["samples"],
+        "samples": [{**sample, "photo": photos + sample["photo"]} for sample in report["samples"]],
         "previous": in_service(sagemaker, AT.endpoint, alias()),
         "newer": [one.arn for one in approved if one.age > package.age],
     }
@@ -159,7 +156,7 @@ def smoke_test() -> str:
     serves = sagemaker.describe_endpoint(EndpointName=AT.endpoint)["EndpointConfigName"]
     if serves != config:
         raise AirflowFailException(f"{AT.endpoint} serves {serves}, not {config}: clear from deploy_endpoint on")
-    for sample in samples(context):
+    for sample in package["samples"]:
         photo = {"Bucket": AT.bucket, "Key": sample["photo"]}
         event = {"url": s3.generate_presigned_url("get_object", photo, ExpiresIn=PRESIGNED_SECONDS)}
         photos.check_functions(function.ask(event), sample, package["classes"])
@@ -213,7 +210,7 @@ with DAG(
             endpoint=AT.endpoint,
             endpoint_config=rendered(lambda context: endpoint_config(context)["EndpointConfigName"]),
             bucket=AT.bucket,
-            samples=rendered(samples),
+            samples=rendered(lambda context: chosen(context)["samples"]),
             classes=rendered(lambda context: int(chosen(context)["classes"])),
             max_latency_ms=CLASSIFIER.endpoint.max_latency_ms,
             check_interval=CLASSIFIER.environment.poll_seconds,

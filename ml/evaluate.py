@@ -3,14 +3,16 @@
 A SageMaker processing job: `python3 /opt/ml/processing/input/code/evaluate.py`.
 
 Reads `input/model/model.tar.gz` and the photos of `input/test`; sends each photo's bytes through the functions of the
-archive's own `code/inference.py`; writes `report.json`, what `measures.py` makes of the answers, to `output/`. The
-model that serves, if `input/champion/model.tar.gz` is there, is asked about the same photos, and the report compares
-the two.
+archive's own `code/inference.py`; writes `report.json`, what `measures.py` makes of the answers, to `output/`, and a
+copy of the photos it names as samples to `output/samples/`: the model can be tried on them when the data set has gone
+on. The model that serves, if `input/champion/model.tar.gz` is there, is asked about the same photos, and the report
+compares the two.
 """
 
 import importlib
 import json
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -122,6 +124,10 @@ def main(_: list[str]) -> None:
         summary["champion"] = compare(answers, evaluate(INPUT / "champion/model.tar.gz", photos))
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "report.json").write_text(json.dumps(summary))
+    for sample in summary["samples"]:
+        copy = OUTPUT / "samples" / sample["photo"]
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(INPUT / "test" / sample["photo"], copy)
     print(f"{summary['photos']} test photos: top1={summary['top1']:.4f} top5={summary['top5']:.4f}", flush=True)
     if champion := summary["champion"]:
         print(f"the champion on the same photos: top1={champion['top1']:.4f}", flush=True)

@@ -35,7 +35,10 @@ def test_evaluates_the_archive_with_its_own_code(trained: Chain) -> None:
     assert content["champion"] is None
     assert len(content["samples"]) >= 3
     sample = content["samples"][0]
-    assert (trained.base / "processing/input/test" / sample["photo"]).is_file()
+    for photo in (one["photo"] for one in content["samples"]):
+        assert (output / "samples" / photo).read_bytes() == (
+            trained.base / "processing/input/test" / photo
+        ).read_bytes()
     assert sample["label"] in sample["photo"]
     assert 0.25 < sample["probability"] <= 1
     assert done.stdout.splitlines()[-1] == f"4 test photos: top1={content['top1']:.4f} top5=1.0000"
