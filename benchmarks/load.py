@@ -24,10 +24,6 @@ OVERLOAD_SECONDS = 30
 AFTER_SECONDS = 20
 PATIENCE_SECONDS = 180
 BUSY, LIGHT, OVER = 0.8, 0.4, 3.0  # of the capacity
-STARTING = (
-    "The second instance starts on the very cores that answer, where on AWS it has its own: for some seconds the "
-    "function has no room for more calls, and a few find none in the five times that boto3 tries."
-)
 OK, SHED = "200", {"429", "503"}
 
 Ask = Callable[[], str]
@@ -85,7 +81,6 @@ def hold(at: Service, ask: Ask, rate: float) -> Iterator[Figure]:
         lost(outcomes),
         "",
         0,
-        limits=STARTING,
         detail={
             "calls a second": BUSY * rate,
             **summary(outcomes),

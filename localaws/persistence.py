@@ -7,7 +7,10 @@ often and in numbers; objects in S3 are files of their own already.
 
 import asyncio
 import contextlib
+import ctypes
+import os
 import re
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,14 +21,18 @@ from ministack.core import iam_actions, persistence
 from localaws.signatures import SignedRequest
 
 READS = re.compile(r"[\w-]+:(BatchGet|Describe|Filter|Get|Head|List|Lookup|Query|Scan|Search|Simulate|Test|Validate)")
-# Told so much and so often that the answers do not wait.
+# Told so much and so often that the answers do not wait, not even for the interpreter that saving would keep busy.
 STREAMS = frozenset({"cloudwatch", "cloudwatch_logs"})
 # By a request to one of these, nothing changes elsewhere.
 ALONE = frozenset({"iam", "sts"})
 INVOKE = "lambda:InvokeFunction"
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
+libc = ctypes.CDLL(None)
+
 INTERVAL = 1.0  # seconds between two savings of what goes on beside the requests
 SETTLED = 5.0  # seconds after which what a request set going is done
+LONGEST = 60  # seconds that one saving may take
 SHARE = 0.05  # of a processor, at most, goes into that: logs may have become large
 
 
@@ -83,13 +90,31 @@ class Keeper:
 
     async def _save(self, state: str) -> float:
         async with self._saving[state]:
-            return await asyncio.to_thread(_save, state)
+            return await asyncio.to_thread(_save_by_a_copy if state in STREAMS else _save, state)
 
 
 def _state(service: str) -> str | None:
     """The name under which MiniStack keeps a service's state; None for a service that is not MiniStack's."""
     entry = ministack.app.SERVICE_REGISTRY.get(ministack.app.SERVICE_NAME_ALIASES.get(service, service))
     return str(entry.get("state_key", entry["module"])) if entry else None
+
+
+def _save_by_a_copy(state: str) -> float:
+    """`_save` in a copy of this process as it is now, which ends with it.
+
+    It has no other thread than this one, and lets go of every file: sockets must not stay open when the server ends.
+    """
+    copy = os.fork()
+    if copy == 0:
+        try:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            signal.alarm(LONGEST)  # it would wait for ever for a lock that another thread held
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            _save(state)
+        finally:
+            os._exit(0)
+    _, _, used = os.wait4(copy, 0)
+    return used.ru_utime + used.ru_stime
 
 
 def _save(state: str) -> float:
