@@ -26,9 +26,10 @@ with `version` to go back to an older model.
   not load, was slow or wrong, an alarm fired) the registry gets it as Rejected with the reason, and it is not tried
   again; for any other reason (capacity, a quota, throttling) it stays Approved: clear the failed task, or trigger anew.
 
-**Going back.** `kennel rollback VERSION`, or trigger with `{"version": VERSION}`. When that has worked, the approved
-models newer than it are marked Rejected, "rolled back to version ...", so that the next wake-up does not bring them
-back; a model trained later does deploy. To have one of them after all, approve it again and trigger with its version.
+**Going back.** Trigger with `{"version": VERSION}`; on the local AWS `kennel rollback VERSION` does. When that has
+worked, the approved models newer than it are marked Rejected, "rolled back to version ...", so that the next wake-up
+does not bring them back; a model trained later does deploy. To have one of them after all, approve it again and trigger
+with its version.
 
 **An unchanged redeploy** changes nothing; each task says so, and `smoke_test` asks all the same.
 

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,8 @@ def down() -> None:
 @app.command()
 def demo(
     photos: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="Photos instead of the drawn ones.")
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Photos in place of the last demo's; drawn ones if not given."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Also write what happened as JSON.")
@@ -101,8 +103,9 @@ def push(
     from kennel.local.progress import Progress
     from kennel.local.state import Home
 
+    day = _day(date)
     account = accounts.find(Home.find())
-    prefix = datasets.prefix(account.names.datasets, _day(date))
+    prefix = datasets.prefix(account.names.datasets, day)
     with (
         _interruptible("What is uploaded stays: the same command goes on from there."),
         accounts.refusals(account.names),
@@ -114,6 +117,8 @@ def push(
         advance = progress.counter("data", "push photos", len(photos.files))
         pushed = datasets.push(account.client("s3"), account.names.bucket, prefix, photos, advance=advance)
     print(f"{directory}, {len(photos.classes)} classes, to {account.names.uri(prefix)}: {pushed}.")
+    if day > _day(None):
+        print(f"No run sees them before {day}.")
 
 
 @data.command("list")
@@ -184,6 +189,7 @@ def predict(photo: Annotated[str, typer.Argument(metavar="PHOTO_OR_URL")]) -> No
     from kennel.local import prediction, summary
     from kennel.local.state import Home
 
+    _local_only("invoke the function")
     aws = prediction.deployed(Home.find())
     Console().print(summary.guesses(prediction.ask(aws, prediction.event(photo))))
 
@@ -215,6 +221,7 @@ def rollback(version: Annotated[int, typer.Argument(metavar="VERSION", help="The
     from kennel.local import rollback
     from kennel.local.state import Home
 
+    _local_only(f'trigger the DAG deploy with {{"version": {version}}}')
     console = Console()
     with _interruptible("The deploy goes on in Airflow."):
         console.print(rollback.run(Home.find(), version, console), soft_wrap=True)
@@ -228,6 +235,7 @@ def status() -> None:
     from kennel.local import status
     from kennel.local.state import Home
 
+    _local_only("look at Airflow")
     for line in status.lines(Home.find()):
         Console().print(line, soft_wrap=True)
 
@@ -241,6 +249,7 @@ def logs(
     from kennel.local import logs
     from kennel.local.state import Home
 
+    _local_only("look at Airflow and CloudWatch")
     read = logs.find(Home.find(), name)
     with contextlib.suppress(KeyboardInterrupt):
         for line in logs.follow(read) if follow else read()[-logs.LAST_LINES :]:
@@ -279,6 +288,15 @@ def _interruptible(what_stays: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"Interrupted. {what_stays}", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _local_only(on_aws: str) -> None:
+    """Refuse to act on this machine where another account is meant."""
+    from kennel.local.aws import ACCOUNT_ID
+
+    account_id = os.environ.get("KENNEL_ACCOUNT_ID", ACCOUNT_ID)
+    if account_id != ACCOUNT_ID:
+        raise KennelError(f"This command knows the local AWS only, not account {account_id}: there, {on_aws}.")
 
 
 def _day(moment: datetime.datetime | None) -> datetime.date:

@@ -49,12 +49,9 @@ def judge(report: dict[str, Any], champion: str | None, rules: Evaluate) -> Verd
             False,
             f"{pairs}. It loses more than evaluate.max_class_loss = {rules.max_class_loss:.1%} of {'; '.join(lost)}.",
         )
-    verdict = (
-        "more than the champion"
-        if compared["only_model"] > compared["only_champion"]
-        else "no worse than chance explains"
-    )
-    return Verdict(True, f"{pairs}: {verdict} (McNemar's exact test: {chance:.1%}).")
+    if compared["only_model"] > compared["only_champion"]:
+        return Verdict(True, f"{pairs}: more than the champion.")
+    return Verdict(True, f"{pairs}: no worse than chance explains (McNemar's exact test, p = {chance:.2f}).")
 
 
 def chance_of_loss(only_model: int, only_champion: int) -> float:

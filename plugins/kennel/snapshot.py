@@ -95,6 +95,21 @@ def is_class(name: str) -> bool:
     return CLASS.fullmatch(name) is not None and unicodedata.normalize("NFKC", name) == name
 
 
+def label(class_name: str) -> str:
+    """What the model calls a class: 001.Pug is Pug."""
+    return class_name.partition(".")[2]
+
+
+def clashes(classes: Iterable[str]) -> Iterator[str]:
+    """What is wrong with classes that the model would call the same, a line for each label."""
+    numbers: dict[str, list[str]] = {}
+    for name in sorted(classes):
+        numbers.setdefault(label(name), []).append(name)
+    for same, names in numbers.items():
+        if len(names) > 1:
+            yield f"{same} is {' and '.join(names)}: put all of its photos under one number"
+
+
 def place(key: str) -> Place | None:
     """Where a photo lies by its key; None for an object that is no photo.
 
@@ -124,7 +139,7 @@ def choose(photos: Iterable[Photo], cutoff: datetime.date) -> Snapshot:
 
     Its version is a hash over sorted (key, ETag): the same photos give the same version, whatever the day.
     Raises SnapshotError for a key that cannot be used, and when a split is empty, or there are fewer than two classes
-    or more than MAX_CLASSES, or a class is missing from train.
+    or more than MAX_CLASSES, or a class is missing from train, or two have the same label.
     """
     kept = sqlite3.connect("")  # a file that the system removes, however the process ends
     kept.execute("CREATE TABLE photos (key TEXT, split TEXT, etag TEXT, rank INTEGER)")
@@ -175,6 +190,8 @@ def _check(classes: dict[str, set[str]], cutoff: datetime.date) -> None:
     unknown = (classes["valid"] | classes["test"]) - classes["train"]
     if unknown:
         raise SnapshotError(f"no training photos of {', '.join(sorted(unknown))}, which valid or test has")
+    for clash in clashes(classes["train"]):
+        raise SnapshotError(clash)
 
 
 def listed(client: Any, names: Names) -> Iterator[Photo]:

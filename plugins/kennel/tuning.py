@@ -24,6 +24,18 @@ class Trial:
     hyperparameters: dict[str, str]
 
 
+def readable(hyperparameters: dict[str, str]) -> str:
+    """Hyperparameters in a line, with four digits of each number that is not whole."""
+    return ", ".join(f"{name} {_shortened(value)}" for name, value in sorted(hyperparameters.items()))
+
+
+def _shortened(value: str) -> str:
+    try:
+        return value if value.isdecimal() else f"{float(value):.4g}"
+    except ValueError:
+        return value
+
+
 def latest_job(sagemaker: Any, run: str) -> str | None:
     """The name of a run's tuning job: of its latest attempt; None when there is none yet."""
     found = None

@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from kennel.local import datasets
+from tests.stores import eventually
 
 RETRAIN = [
     *("publish_code", "snapshot", "embed", "tune", "train", "evaluate", "judge", "register", "ask", "promote"),
@@ -175,6 +176,15 @@ def test_logs_are_found_by_name(kennel: Any, demo: dict[str, Any], name: str, li
     assert re.search(line, done.stdout)
 
 
+def test_a_run_that_had_nothing_to_do_says_so(kennel: Any, demo: dict[str, Any], api: Any) -> None:
+    body: dict[str, Any] = {"dag_run_id": "nothing-new", "logical_date": None, "conf": {}}
+    assert api.post("/dags/retrain/dagRuns", json=body).is_success
+    eventually(lambda: "skipped" in kennel.run("status").stdout)
+    shown = kennel.run("status").stdout
+    assert re.search(r'^retrain +skipped .* "kennel logs retrain\.snapshot" says why$', shown, re.MULTILINE), shown
+    assert "trigger with force to train again" in kennel.run("logs", "retrain.snapshot").stdout
+
+
 def test_a_push_uploads_once_and_a_spoilt_directory_not_at_all(
     kennel: Any, demo: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -192,6 +202,7 @@ def test_a_push_uploads_once_and_a_spoilt_directory_not_at_all(
     assert f"datasets/dogs/dt=2031-05-04/: {count} uploaded, 0 already there." in first.stdout
     again = kennel.run("data", "push", str(tmp_path / "new"), "--date", "2031-05-04")
     assert f"0 uploaded, {count} already there." in again.stdout
+    assert again.stdout.endswith("No run sees them before 2031-05-04.\n")
 
     photo = next((tmp_path / "new" / "valid").glob("*/*"))
     photo.write_bytes(photo.read_bytes()[:500])

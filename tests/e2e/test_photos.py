@@ -20,3 +20,12 @@ def test_real_photos_take_the_place_of_the_drawn_ones_and_are_told_apart(kennel:
     assert report["endpoint"]["config"] != demo["endpoint"]["config"]
     version = int(report["model"]["package_arn"].rsplit("/", 1)[1])
     assert version > int(demo["model"]["package_arn"].rsplit("/", 1)[1])
+
+
+def test_the_drawn_photos_do_not_come_back_by_themselves(kennel: Any, demo: dict[str, Any]) -> None:
+    before = kennel.run("data", "list").stdout
+    done = kennel.run("demo")
+    assert done.returncode == 2
+    assert "photos of yours are there" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert kennel.run("data", "list").stdout == before

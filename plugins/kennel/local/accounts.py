@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kennel import config
 from kennel.local import aws, processes
 from kennel.local.aws import LocalAws
 from kennel.local.errors import KennelError
@@ -44,10 +43,7 @@ def find(home: Home) -> Account:
     Raises KennelError when that does not run.
     """
     if os.environ.get("KENNEL_ACCOUNT_ID", aws.ACCOUNT_ID) != aws.ACCOUNT_ID:
-        try:
-            return Aws(Names.of(config.load(aws.CLASSIFIER)))
-        except config.ConfigError as error:
-            raise KennelError(str(error)) from error
+        return Aws(Names.of(aws.settings(os.environ)))
     if not processes.running(home.services().get(aws.NAME)):
         raise KennelError(
             'The local AWS is not running: start it with "kennel up", or set KENNEL_ACCOUNT_ID to work on AWS.'
@@ -72,4 +68,6 @@ def refusals(names: Names) -> Iterator[None]:
             f"AWS refused {error.operation_name} ({code}): use credentials of {names.account_id} that may do it."
         ) from error
     except BotoCoreError as error:
-        raise KennelError(f"{str(error).rstrip('.')}: put the AWS settings of this shell right.") from error
+        raise KennelError(
+            f"{str(error).rstrip('.')}: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in this shell."
+        ) from error

@@ -96,10 +96,15 @@ class Airflow:
         """A run as it stands."""
         return _run(self.get(f"/dags/{dag_id}/dagRuns/{run_id}"))
 
-    def last_run(self, dag_id: str) -> Run | None:
-        """The latest run of a DAG."""
-        runs = self.get(f"/dags/{dag_id}/dagRuns", limit=1, order_by="-run_after")["dag_runs"]
+    def last_run(self, dag_id: str, *states: str) -> Run | None:
+        """The latest run of a DAG that is in one of these states, or in any if none is given."""
+        query: dict[str, Any] = {"state": states} if states else {}
+        runs = self.get(f"/dags/{dag_id}/dagRuns", limit=1, order_by="-run_after", **query)["dag_runs"]
         return _run(runs[0]) if runs else None
+
+    def link(self, run: Run) -> str:
+        """A run's page in the UI."""
+        return f"{self.url}/dags/{run.dag_id}/runs/{run.run_id}"
 
     def tasks(self, dag_id: str, run_id: str) -> list[Task]:
         """The tasks of a run that have been scheduled or have ended, in the order in which they started."""
@@ -182,7 +187,7 @@ def _seconds(start: str | None, end: str | None) -> float:
 
 
 def _lines(entry: dict[str, Any]) -> list[str]:
-    """A log entry's message and, below it, what was raised; the marks of folded groups are for Airflow's UI only."""
-    message = str(entry["event"])
+    """A log entry's message, a skip's with its reason, and below it what was raised; not the marks of folded groups."""
+    message = " ".join(str(entry[part]) for part in ("event", "reason") if part in entry)
     raised = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or []]
     return [line for text in (message, *raised) for line in text.splitlines() if not line.startswith("::")]

@@ -2,8 +2,10 @@
 
 import configparser
 import http.client
+import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +20,7 @@ NAME = "localaws"
 PORT = 4566
 ACCOUNT_ID = "000000000000"
 CLASSIFIER = "dogs"
+BACKBONE = "efficientnet_lite0"  # small, and no download; the TOML's is for AWS
 START_SECONDS = 30
 # Minutes of metrics, alarms and an update's bake last three seconds.
 CLOCK_SPEED = "20"
@@ -50,14 +53,14 @@ class LocalAws:
             "AWS_ENDPOINT_URL": self.url,
             "KENNEL_ACCOUNT_ID": ACCOUNT_ID,
             "KENNEL_ALLOWED_HOSTS": f"127.0.0.1:{self.port}",
-            "KENNEL_BACKBONE": "efficientnet_lite0",
+            "KENNEL_BACKBONE": os.environ.get("KENNEL_BACKBONE", BACKBONE),
             "KENNEL_POLL_SECONDS": "1",
         }
 
     @cached_property
     def classifier(self) -> config.Classifier:
         """The classifier's settings as they hold here."""
-        return config.load(CLASSIFIER, self.dag_environment)
+        return settings(self.dag_environment)
 
     @cached_property
     def names(self) -> Names:
@@ -101,6 +104,14 @@ class LocalAws:
             return False
         finally:
             connection.close()
+
+
+def settings(environ: Mapping[str, str]) -> config.Classifier:
+    """The classifier's settings in an environment. Raises KennelError for one that is missing or wrong."""
+    try:
+        return config.load(CLASSIFIER, environ)
+    except config.ConfigError as error:
+        raise KennelError(str(error)) from error
 
 
 def start(home: Home) -> LocalAws:

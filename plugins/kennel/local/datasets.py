@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from kennel.local.errors import KennelError
-from kennel.snapshot import MAX_CLASSES, is_class
+from kennel.snapshot import MAX_CLASSES, clashes, is_class
 
 SPLITS = ("train", "valid", "test")
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
@@ -85,6 +85,11 @@ def push(
     return Pushed(uploaded, len(photos.files) - uploaded, len(others))
 
 
+def others(s3: Any, bucket: str, prefix: str, photos: Photos) -> set[str]:
+    """What is below a prefix besides these photos."""
+    return _stored(s3, bucket, prefix).keys() - set(photos.files)
+
+
 def prefix(datasets: str, date: datetime.date) -> str:
     """Where the photos of a date lie."""
     return f"{datasets}dt={date:%Y-%m-%d}/"
@@ -103,7 +108,9 @@ def _classes(split: Path) -> dict[str, list[Path]]:
 def _check_classes(root: Path, classes: dict[str, dict[str, list[Path]]]) -> None:
     known = {name for folders in classes.values() for name in folders}
     if not any(photos for folders in classes.values() for photos in folders.values()):
-        raise KennelError(f"{root} has no photos: it needs train/, valid/ and test/, each of NNN.Breed/*.jpg.")
+        raise KennelError(
+            f"{root} has no photos: it needs train/, valid/ and test/, each of NNN.Breed/*.jpg{_instead(root)}."
+        )
     for split in SPLITS:
         if not classes[split]:
             raise KennelError(f"{root} has no photos in {split}/: each of train/, valid/ and test/ needs every class.")
@@ -114,12 +121,21 @@ def _check_classes(root: Path, classes: dict[str, dict[str, list[Path]]]) -> Non
     _refuse(
         f"{name!r} is not a class's name: call the folder NNN.Breed" for name in sorted(known) if not is_class(name)
     )
+    _refuse(clashes(known))
     _refuse(
         f"{split}/{name} has no photo: every class needs one in each of train/, valid/ and test/"
         for name in sorted(known)
         for split in SPLITS
         if not classes[split].get(name)
     )
+
+
+def _instead(root: Path) -> str:
+    """What a directory is, or has, where it should have the splits."""
+    if root.resolve().name in SPLITS:
+        return f"; it is one of them, so give {root.resolve().parent}"
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name not in SPLITS)
+    return f"; it has {', '.join(folders[:3])}" if folders else ""
 
 
 def problem(path: Path) -> str | None:

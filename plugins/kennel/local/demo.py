@@ -15,7 +15,7 @@ from kennel.config import ROOT
 from kennel.local import datasets, deployment, report, services
 from kennel.local.api import Airflow, Run, Task
 from kennel.local.aws import LocalAws
-from kennel.local.errors import RunFailedError
+from kennel.local.errors import KennelError, RunFailedError
 from kennel.local.progress import Progress
 from kennel.local.state import Home
 
@@ -25,6 +25,7 @@ Document = dict[str, Any]
 ASSET_SECONDS = 60
 # Between states, or but a consequence of another task's.
 QUIET = {"scheduled", "queued", "upstream_failed"}
+TURN = "the run before it"
 LOG_LINES = 12
 
 
@@ -38,7 +39,9 @@ def run(home: Home, data: Path | None, console: Console) -> tuple[Document, Path
     photos = datasets.check(data) if data else None
     with Progress(console) as progress:
         aws = services.start(home, progress)
-        photos = photos or datasets.check(sketch(home, progress))
+        if photos is None:
+            photos = datasets.check(sketch(home, progress))
+            keep_own(aws, photos)
         push(aws, photos, progress)
         api = services.wait_for_airflow(home, progress)
         retrain = follow(api, aws, start_retraining(api, aws), progress)
@@ -69,6 +72,16 @@ def sketch(home: Home, progress: Progress) -> Path:
     return directory
 
 
+def keep_own(aws: LocalAws, drawn: datasets.Photos) -> None:
+    """Raise KennelError when the last demo's photos are not the drawn ones: a person chose them, and they would go."""
+    own = datasets.others(aws.client("s3"), aws.names.bucket, datasets.prefix(aws.names.datasets, FIRST_DAY), drawn)
+    if own:
+        raise KennelError(
+            f"{len(own)} photos of yours are there, which the drawn ones would replace: "
+            '"kennel up" starts what was stopped, "kennel demo --data DIR" goes on with yours.'
+        )
+
+
 def push(aws: LocalAws, photos: datasets.Photos, progress: Progress) -> None:
     """Make these the demo's photos, in place of what an earlier demo had.
 
@@ -96,6 +109,7 @@ def follow(api: Airflow, aws: LocalAws, run: Run, progress: Progress) -> Run:
         # the run first: when it has ended, the tasks read after it are final
         run = api.run(run.dag_id, run.run_id)
         tasks = api.tasks(run.dag_id, run.run_id)
+        show_turn(api, run, progress)
         for task in tasks:
             if task.state not in QUIET:
                 progress.show(run.dag_id, task.task_id, task.state, seconds=task.seconds)
@@ -108,14 +122,24 @@ def follow(api: Airflow, aws: LocalAws, run: Run, progress: Progress) -> Run:
         time.sleep(1)
 
 
+def show_turn(api: Airflow, run: Run, progress: Progress) -> None:
+    """Show what a run waits for that may not begin yet: one of a DAG's runs is at work at a time."""
+    before = api.last_run(run.dag_id, "running") if run.state == "queued" else None
+    if before:
+        progress.show(run.dag_id, TURN, "waiting", api.link(before))
+    elif (run.dag_id, TURN) in progress.rows:
+        progress.show(run.dag_id, TURN, "done")
+
+
 def show_trials(api: Airflow, aws: LocalAws, run: Run, progress: Progress) -> None:
     """Show the trials of a run's tuning job with their scores."""
     sagemaker = aws.client("sagemaker")
     job = tuning.latest_job(sagemaker, api.xcom(run.dag_id, run.run_id, "snapshot")["run"])
     for trial in tuning.trials(sagemaker, job) if job else []:
-        settings = ", ".join(f"{name} {value:.6}" for name, value in sorted(trial.hyperparameters.items()))
-        score = "" if trial.objective is None else f"{aws.classifier.tune.objective} {trial.objective:.4f}  "
-        progress.show("trial", trial.name.removeprefix(f"{job}-"), trial.status, f"{score}{settings}")
+        note = tuning.readable(trial.hyperparameters)
+        if trial.objective is not None:
+            note = f"{aws.classifier.tune.objective} {trial.objective:.4f}  {note}"
+        progress.show("trial", trial.name.removeprefix(f"{job}-"), trial.status, note)
 
 
 def why(api: Airflow, run: Run, tasks: list[Task]) -> str:

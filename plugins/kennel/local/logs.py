@@ -53,10 +53,9 @@ def _file(home: Home, name: str) -> list[str]:
 
 
 def _tasks(api: Airflow) -> Iterator[tuple[str, str, Task]]:
-    """Every task of the latest run of each DAG, with both their names."""
+    """Every task of each DAG's latest run that has begun, with both their names."""
     for dag_id in DAGS:
-        run = api.last_run(dag_id)
-        if run:
+        if run := api.last_run(dag_id, "running", "success", "failed"):
             yield from ((dag_id, run.run_id, task) for task in api.tasks(dag_id, run.run_id))
 
 

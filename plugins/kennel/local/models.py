@@ -14,12 +14,12 @@ STATUSES = {
 
 
 def table(found: Iterable[Package], serving: Package | None) -> Table:
-    """A row for each version, the newest registration first; a dot marks the one in service."""
-    rows = Table()
+    """A row of at most 80 columns for each version, the newest registration first; a dot marks the one in service."""
+    rows = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     rows.add_column("")
     for name in ("version", "status", "compute", "run", "cutoff"):
         rows.add_column(name)
-    for name in ("top-1", "top-5", "billed", "USD"):
+    for name in ("top-1", "USD"):
         rows.add_column(name, justify="right")
     for package in found:
         metadata = package.metadata
@@ -30,8 +30,7 @@ def table(found: Iterable[Package], serving: Package | None) -> Table:
             metadata["compute"],
             package.run,
             f"{package.cutoff:%Y-%m-%d}",
-            *(f"{float(metadata[name]):.1%}" for name in ("top1", "top5")),
-            f"{int(metadata['billable_seconds']):,} s",
+            f"{float(metadata['top1']):.1%}",
             f"{float(metadata['usd']):.2f}",
         )
     return rows

@@ -10,7 +10,7 @@ from kennel.local.errors import RunFailedError
 from kennel.local.progress import Progress
 from kennel.local.state import Home
 
-DAGS = ("retrain", "deploy")
+DAGS = ("retrain", "retrain_on_ec2", "deploy")
 AIRFLOW_SECONDS = 180
 
 

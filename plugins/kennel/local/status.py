@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from kennel.local import airflow, aws, deployment, processes
-from kennel.local.api import Airflow
+from kennel.local.api import Airflow, Run
 from kennel.local.aws import LocalAws
 from kennel.local.progress import STYLES
 from kennel.local.services import DAGS
@@ -26,7 +26,7 @@ def lines(home: Home) -> Iterator[Text]:
     elif api:
         yield _line("Airflow", "running", f"{api.url}  {airflow.login(home)}")
         for dag_id in DAGS:
-            yield _run(api, dag_id)
+            yield from _runs(api, dag_id)
     else:
         yield _line("Airflow", "stopped", '"kennel up" starts it')
     if local:
@@ -34,11 +34,27 @@ def lines(home: Home) -> Iterator[Text]:
     yield _line("files", "", str(home.path))
 
 
-def _run(api: Airflow, dag_id: str) -> Text:
-    run = api.last_run(dag_id)
-    if run is None:
-        return _line(dag_id, "never run", "")
-    return _line(dag_id, run.state, f"{run.seconds:.0f} s  {api.url}/dags/{dag_id}/runs/{run.run_id}")
+def _runs(api: Airflow, dag_id: str) -> Iterator[Text]:
+    """The latest run, and the one at work that it waits for."""
+    latest = api.last_run(dag_id)
+    if latest is None:
+        yield _line(dag_id, "never run", "")
+        return
+    yield _run(api, latest)
+    if latest.state == "queued" and (before := api.last_run(dag_id, "running")):
+        yield _run(api, before)
+
+
+def _run(api: Airflow, run: Run) -> Text:
+    tasks = api.tasks(run.dag_id, run.run_id)
+    nothing_done = run.state == "success" and bool(tasks) and all(task.state == "skipped" for task in tasks)
+    text = f"{run.seconds:.0f} s  {api.link(run)}"
+    if any(task.state == "awaiting_input" for task in tasks):
+        text += "  waits for an answer there"
+    told = [task.task_id for task in tasks if nothing_done or task.state == "failed"]
+    if told:
+        text += f'  "kennel logs {run.dag_id}.{told[0] if nothing_done else told[-1]}" says why'
+    return _line(run.dag_id, "skipped" if nothing_done else run.state, text)
 
 
 def _deployment(local: LocalAws) -> Iterator[Text]:
@@ -55,4 +71,4 @@ def _deployment(local: LocalAws) -> Iterator[Text]:
 
 def _line(name: str, state: str, text: str) -> Text:
     style = STYLES.get(state, "yellow" if state in {"stopped", "not deployed"} else "green")
-    return Text.assemble((f"{name:12}", "bold"), (f"{state:14}", style), text)
+    return Text.assemble((f"{name:15}", "bold"), (f"{state:14}", style), text)

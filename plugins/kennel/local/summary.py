@@ -7,6 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kennel import tuning
 from kennel.local.prediction import Guess
 
 BAR = 32
@@ -40,19 +41,19 @@ def show(console: Console, report: Document, page: Path, login: str, photo: str)
 
 
 def _facts(report: Document, login: str) -> list[tuple[str, RenderableType]]:
-    tuning, model, scaling = report["tuning"], report["model"], report["autoscaling"]
-    settings = ", ".join(f"{name} {value:.6}" for name, value in sorted(tuning["best"]["hyperparameters"].items()))
+    tuned, model, scaling = report["tuning"], report["model"], report["autoscaling"]
+    best, settings = tuned["best"], tuning.readable(tuned["best"]["hyperparameters"])
     endpoint, function, photo = report["endpoint"], report["function"], report["prediction"]
     held_back = [] if report["deploy"] else [("Held back", f"the model before stays in service: {model['why']}")]
     return [
-        ("Best trial", f"{settings} (objective {tuning['best']['objective']:.4f}, of {len(tuning['trials'])} trials)"),
+        ("Best trial", f"{settings} (objective {best['objective']:.4f}, of {len(tuned['trials'])} trials)"),
         (
             "Accuracy",
             f"top-1 {model['top1']:.1%}, top-5 {model['top5']:.1%} of the test photos, {model['classes']} classes",
         ),
         ("Model", str(model["package_arn"])),
         *held_back,
-        ("Cost", f"on AWS {model['usd']:.4f} USD, for {model['billable_seconds']} billable seconds"),
+        ("Cost", f"{model['usd']:.4f} USD, at AWS's prices for these {model['billable_seconds']} seconds of jobs"),
         ("Endpoint", f"{endpoint['name']} {endpoint['status']}, instances: {endpoint['instances']}"),
         (
             "Scaling",

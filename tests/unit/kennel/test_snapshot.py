@@ -94,6 +94,10 @@ def test_other_objects_are_left_out() -> None:
         (SIX + photos("dt=2026-02-30/train/001.Pug/1.jpg"), "no such date"),
         ([photo for photo in SIX if "Pug" in photo.key], "all photos are of one class, 001.Pug"),
         (SIX + photos("dt=2026-11-01/test/003.Beagle/1.jpg"), "no training photos of 003.Beagle"),
+        (
+            SIX + photos("dt=2026-11-02/train/003.Boxer/1.jpg"),
+            "Boxer is 002.Boxer and 003.Boxer: put all of",
+        ),
         (SIX + photos("dt=2026-11-01/train/Pug/1.jpg"), "dt=2026-11-01/train/Pug/1.jpg: Pug is not a class's name"),
         (SIX + photos("dt=2026-11-01/train/../1.jpg"), "'dt=2026-11-01/train/../1.jpg' is not a safe key"),
         (SIX + photos("../../etc/passwd"), "'../../etc/passwd' is not a safe key"),

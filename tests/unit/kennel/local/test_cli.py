@@ -15,9 +15,9 @@ Kennel = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def kennel(tmp_path: Path) -> Kennel:
     """Run it with a `.kennel/` of its own in `tmp_path`."""
-    variables = {**os.environ, "KENNEL_HOME": str(tmp_path / "kennel"), "PYTHONPATH": os.pathsep.join(sys.path)}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        variables = {**os.environ, "KENNEL_HOME": str(tmp_path / "kennel"), "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-m", "kennel.cli", *arguments]
         return subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, check=False)
 
@@ -54,6 +54,33 @@ def test_bad_input_is_one_line_and_starts_nothing(
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
     assert not (photo.parent / "kennel").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "instead"),
+    [
+        (["predict", "dog.jpg"], "invoke the function"),
+        (["rollback", "3"], 'trigger the DAG deploy with {"version": 3}'),
+        (["status"], "look at Airflow"),
+        (["logs"], "look at Airflow and CloudWatch"),
+    ],
+)
+def test_what_knows_the_local_aws_only_does_not_act_where_another_is_meant(
+    kennel: Kennel, monkeypatch: pytest.MonkeyPatch, arguments: list[str], instead: str
+) -> None:
+    monkeypatch.setenv("KENNEL_ACCOUNT_ID", "210987654321")
+    done = kennel(*arguments)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"kennel: This command knows the local AWS only, not account 210987654321: there, {instead}.\n"
+    )
+
+
+def test_a_setting_that_cannot_be_is_one_line(kennel: Kennel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KENNEL_BACKBONE", "foo")
+    done = kennel("up")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "embed.backbone 'foo' is none of resnet50, efficientnet_lite0" in done.stderr
 
 
 def test_a_date_that_is_none_is_refused(kennel: Kennel) -> None:

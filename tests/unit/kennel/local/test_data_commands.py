@@ -183,7 +183,10 @@ def the_local_account(monkeypatch: pytest.MonkeyPatch) -> None:
             wrong_keys,
             "AWS refused ListObjectsV2 (SignatureDoesNotMatch): use credentials of 210987654321 that may do it",
         ),
-        (no_keys, "Unable to locate credentials: put the AWS settings of this shell right."),
+        (
+            no_keys,
+            "Unable to locate credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in",
+        ),
         (the_local_account, 'The local AWS is not running: start it with "kennel up", or set KENNEL_ACCOUNT_ID'),
     ],
 )

@@ -1,5 +1,6 @@
 import datetime
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,18 @@ def class_missing_in_a_split(photos: Path) -> None:
     (photos / "test" / BREEDS[1] / "a.jpg").unlink()
 
 
+def by_class_alone(photos: Path) -> None:
+    for split in datasets.SPLITS:
+        shutil.rmtree(photos / split)
+    for breed in ("Pug", "Basset"):
+        draw(photos / breed / "a.jpg")
+
+
+def same_label(photos: Path) -> None:
+    for split in datasets.SPLITS:
+        draw(photos / split / "003.Pug" / "a.jpg", 2)
+
+
 def odd_class(photos: Path) -> None:
     for split in datasets.SPLITS:
         (photos / split / BREEDS[1]).rename(photos / split / "Basset")
@@ -106,7 +119,9 @@ def two_cut_short(photos: Path) -> None:
     ("spoil", "message"),
     [
         (no_directory, "photos is not a directory: give one with train/, valid/ and test/"),
-        (empty, "photos has no photos: it needs train/, valid/ and test/"),
+        (empty, "photos has no photos: it needs train/, valid/ and test/, each of NNN.Breed/*.jpg."),
+        (by_class_alone, "each of NNN.Breed/*.jpg; it has Basset, Pug."),
+        (same_label, "Pug is 001.Pug and 003.Pug: put all of its photos under one number"),
         (no_split, "photos has no photos in valid/"),
         (one_class, "photos has only the class 001.Pug: there is nothing to tell apart; add a second one"),
         (class_missing_in_a_split, "test/002.Basset_hound has no photo: every class needs one"),
@@ -126,6 +141,11 @@ def test_refuses_with_one_line_that_names_the_fix(photos: Path, spoil: Callable[
     with pytest.raises(KennelError, match=re.escape(message)) as refusal:
         datasets.check(photos)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_split_alone_is_told_to_be_one(photos: Path) -> None:
+    with pytest.raises(KennelError, match=re.escape(f"it is one of them, so give {photos}")):
+        datasets.check(photos / "train")
 
 
 def push(local_aws: Any, bucket: str, photos: Path, *, mirror: bool = False) -> tuple[datasets.Pushed, int]:

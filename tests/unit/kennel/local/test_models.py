@@ -20,17 +20,16 @@ def package(version: int, status: str, compute: str, **metadata: str) -> Package
 
 @pytest.fixture
 def console() -> Console:
-    return Console(width=200)
+    return Console(width=80)
 
 
 def test_models_of_both_kinds_stand_beside_one_another_and_one_is_in_service(console: Console) -> None:
     models = [package(2, "PendingManualApproval", "ec2"), package(1, "Approved", "sagemaker", usd="0.5")]
     with console.capture() as captured:
         console.print(table(models, serving=models[1]))
-    rows = [[cell.strip() for cell in line.split("│")] for line in captured.get().splitlines() if "dogs-" in line]
-    assert [row[1:-1] for row in rows] == [
-        ["", "2", "pending", "ec2", models[0].run, "2026-11-01", "91.7%", "100.0%", "1,234 s", "0.08"],
-        ["●", "1", "approved", "sagemaker", models[1].run, "2026-11-01", "91.7%", "100.0%", "1,234 s", "0.50"],
+    assert [line.split() for line in captured.get().splitlines()[1:]] == [
+        ["2", "pending", "ec2", models[0].run, "2026-11-01", "91.7%", "0.08"],
+        ["●", "1", "approved", "sagemaker", models[1].run, "2026-11-01", "91.7%", "0.50"],
     ]
 
 

@@ -54,9 +54,9 @@ def test_bars_are_as_long_as_what_they_stand_for() -> None:
 def test_the_end_says_what_a_person_wants_to_know() -> None:
     text = printed(REPORT)
     for part in (
-        "batch_size 32, learning_rate 0.0123 (objective 0.2500, of 2 trials)",
+        "batch_size 32, learning_rate 0.01235 (objective 0.2500, of 2 trials)",
         "top-1 90.0%, top-5 100.0% of the test photos, 12 classes",
-        "on AWS 0.0123 USD, for 120 billable seconds",
+        "0.0123 USD, at AWS's prices for these 120 seconds of jobs",
         "1 to 2 instances, 30 invocations an instance and minute",
         "kennel-dogs:live, version 3, provisioned concurrency 1",
         "which is a Great pyrenees",
