@@ -133,7 +133,7 @@ def choose_model() -> dict[str, Any]:
     else:
         raise AirflowSkipException("No model is approved yet: run retrain, or approve one in the registry")
     report = registry.read_report(client(CLASSIFIER, "s3"), AT, package.run)
-    photos = f"{AT.run_key(package.run, 'evaluation')}samples/"
+    photos = AT.samples(package.run)
     return {
         "package_arn": package.arn,
         "version": package.version,

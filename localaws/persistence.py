@@ -8,12 +8,16 @@ often and in numbers; objects in S3 are files of their own already.
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import re
 import signal
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
 
 import ministack.app
 from ministack.core import iam_actions, persistence
@@ -21,7 +25,7 @@ from ministack.core import iam_actions, persistence
 from localaws.signatures import SignedRequest
 
 READS = re.compile(r"[\w-]+:(BatchGet|Describe|Filter|Get|Head|List|Lookup|Query|Scan|Search|Simulate|Test|Validate)")
-# Told so much and so often that the answers do not wait, not even for the interpreter that saving would keep busy.
+# Told so much and so often that the answers do not wait.
 STREAMS = frozenset({"cloudwatch", "cloudwatch_logs"})
 # By a request to one of these, nothing changes elsewhere.
 ALONE = frozenset({"iam", "sts"})
@@ -30,9 +34,11 @@ INVOKE = "lambda:InvokeFunction"
 PR_SET_PDEATHSIG = 1  # prctl(2)
 libc = ctypes.CDLL(None)
 
+log = logging.getLogger(__name__)
+
 INTERVAL = 1.0  # seconds between two savings of what goes on beside the requests
 SETTLED = 5.0  # seconds after which what a request set going is done
-LONGEST = 60  # seconds that one saving may take
+LONGEST = 10  # seconds that a copy may take to save
 SHARE = 0.05  # of a processor, at most, goes into that: logs may have become large
 
 
@@ -100,21 +106,37 @@ def _state(service: str) -> str | None:
 
 
 def _save_by_a_copy(state: str) -> float:
-    """`_save` in a copy of this process as it is now, which ends with it.
-
-    It has no other thread than this one, and lets go of every file: sockets must not stay open when the server ends.
-    """
-    copy = os.fork()
-    if copy == 0:
-        try:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            signal.alarm(LONGEST)  # it would wait for ever for a lock that another thread held
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-            _save(state)
-        finally:
-            os._exit(0)
-    _, _, used = os.wait4(copy, 0)
+    """`_save` in a copy of this process as it is now: the interpreter's lock is its own, so no request waits for it."""
+    server = os.getpid()
+    try:
+        copy = os.fork()
+        if copy == 0:
+            _be_a_copy(server, state)
+        _, status, used = os.wait4(copy, 0)
+    except OSError as error:
+        log.error("%s is not saved: %s", state, error)
+        return 0.0
+    if status:
+        log.error("%s is not saved: the copy ended with %s", state, os.waitstatus_to_exitcode(status))
     return used.ru_utime + used.ru_stime
+
+
+def _be_a_copy(server: int, state: str) -> NoReturn:
+    """Save and end, with the server at the latest. Sockets and pipes are let go: they must not outlive it."""
+    try:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:  # it ended before that
+            os._exit(0)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM):  # for the server, which waits for what is being written
+            signal.signal(number, signal.SIG_IGN)
+        signal.alarm(LONGEST)  # it would wait for ever for a lock that another thread held
+        os.closerange(3, 1 + max(int(file.name) for file in Path("/proc/self/fd").iterdir()))
+        _save(state)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def _save(state: str) -> float:

@@ -83,7 +83,7 @@ def learning_curves(training: dict[str, Any]) -> Markup:
             axes.axvline(training["epoch"], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         upper.set(ylabel="loss", ylim=(0, None))
         upper.legend(loc="upper right")
-        lower.set(ylabel="right", xlabel="epoch")
+        lower.set(ylabel="right", xlabel="epoch", ylim=(None, 1.02))
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         lower.yaxis.set_major_formatter(PercentFormatter(1))
         return _svg("curves", figure)

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +60,7 @@ def down() -> None:
 def demo(
     photos: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="Photos in place of the last demo's; drawn ones if not given."),
+        typer.Option("--data", metavar="DIR", help="Photos in place of those of the last demo."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Also write what happened as JSON.")
@@ -99,7 +98,8 @@ def push(
     """Check photos and upload those that are new or changed."""
     from rich.console import Console
 
-    from kennel.local import accounts, datasets
+    from kennel import snapshot
+    from kennel.local import accounts, catalog, datasets
     from kennel.local.progress import Progress
     from kennel.local.state import Home
 
@@ -113,12 +113,14 @@ def push(
     ):
         progress.show("data", "check photos", "running")
         photos = datasets.check(directory)
+        known = catalog.partitions(snapshot.listed(account.client("s3"), account.names))
+        datasets.check_labels(photos.classes.union(*(partition.classes for partition in known)))
         progress.show("data", "check photos", "done", f"{len(photos.files)} photos")
         advance = progress.counter("data", "push photos", len(photos.files))
         pushed = datasets.push(account.client("s3"), account.names.bucket, prefix, photos, advance=advance)
     print(f"{directory}, {len(photos.classes)} classes, to {account.names.uri(prefix)}: {pushed}.")
     if day > _day(None):
-        print(f"No run sees them before {day}.")
+        print(f"Only runs with a cutoff from {day} on see them.")
 
 
 @data.command("list")
@@ -168,7 +170,7 @@ def fetch(
     """Download a public set of dog photos (about 1 GB), ready to be pushed."""
     from rich.console import Console
 
-    from kennel.local import public
+    from kennel.local import accounts, public
     from kennel.local.state import Home
 
     target = (to or Home.find().data / name).resolve()
@@ -178,7 +180,7 @@ def fetch(
         print(f"Left out, as it is not a readable photo: {photo}")
     verb = "is now" if fetched.new else "is already"
     print(f"{name}, {fetched.photos} photos of {fetched.classes} classes, {verb} in {fetched.directory}.")
-    print(f"Next: kennel data push {fetched.directory}")
+    print(f"Next: kennel {'data push' if accounts.elsewhere() else 'demo --data'} {fetched.directory}")
 
 
 @app.command()
@@ -235,7 +237,6 @@ def status() -> None:
     from kennel.local import status
     from kennel.local.state import Home
 
-    _local_only("look at Airflow")
     for line in status.lines(Home.find()):
         Console().print(line, soft_wrap=True)
 
@@ -249,7 +250,6 @@ def logs(
     from kennel.local import logs
     from kennel.local.state import Home
 
-    _local_only("look at Airflow and CloudWatch")
     read = logs.find(Home.find(), name)
     with contextlib.suppress(KeyboardInterrupt):
         for line in logs.follow(read) if follow else read()[-logs.LAST_LINES :]:
@@ -292,10 +292,9 @@ def _interruptible(what_stays: str) -> Iterator[None]:
 
 def _local_only(on_aws: str) -> None:
     """Refuse to act on this machine where another account is meant."""
-    from kennel.local.aws import ACCOUNT_ID
+    from kennel.local import accounts
 
-    account_id = os.environ.get("KENNEL_ACCOUNT_ID", ACCOUNT_ID)
-    if account_id != ACCOUNT_ID:
+    if account_id := accounts.elsewhere():
         raise KennelError(f"This command knows the local AWS only, not account {account_id}: there, {on_aws}.")
 
 

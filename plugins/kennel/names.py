@@ -131,6 +131,10 @@ class Names:
         """The key prefix of one part of what a run made."""
         return f"runs/{self.classifier}/{run}/{part}/"
 
+    def samples(self, run: str) -> str:
+        """The key prefix of the photos that a run's model can be tried on."""
+        return f"{self.run_key(run, 'evaluation')}samples/"
+
 
 def code(digest: str) -> str:
     """The key prefix of the published `ml/`, by content."""

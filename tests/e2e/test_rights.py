@@ -60,7 +60,7 @@ def heard(client: Callable[[str], Any]) -> Callable[[], str]:
 def test_a_run_without_one_statement_fails_with_access_denied_and_is_announced(
     kennel: Any, without_jobs: None, heard: Callable[[], str]
 ) -> None:
-    done = kennel.run("demo")
+    done = kennel.run("demo", "--data", str(kennel.home / "data" / "sketch"))
     assert done.returncode == 1
     assert "AccessDenied" in done.stderr
     assert "kennel-dogs-airflow" in done.stderr

@@ -37,12 +37,18 @@ class Aws:
         return boto3.session.Session(region_name=self.names.region).client(service)
 
 
+def elsewhere() -> str:
+    """The account of `KENNEL_ACCOUNT_ID`, or nothing when that is the local one."""
+    account_id = os.environ.get("KENNEL_ACCOUNT_ID", "")
+    return "" if account_id == aws.ACCOUNT_ID else account_id
+
+
 def find(home: Home) -> Account:
     """The account of `KENNEL_ACCOUNT_ID` when that is set to another than the local one, else the local AWS.
 
     Raises KennelError when that does not run.
     """
-    if os.environ.get("KENNEL_ACCOUNT_ID", aws.ACCOUNT_ID) != aws.ACCOUNT_ID:
+    if elsewhere():
         return Aws(Names.of(aws.settings(os.environ)))
     if not processes.running(home.services().get(aws.NAME)):
         raise KennelError(
@@ -54,7 +60,7 @@ def find(home: Home) -> Account:
 @contextmanager
 def refusals(names: Names) -> Iterator[None]:
     """Turn what AWS refuses, and an AWS that cannot be reached, into one line."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:
         yield
@@ -68,6 +74,7 @@ def refusals(names: Names) -> Iterator[None]:
             f"AWS refused {error.operation_name} ({code}): use credentials of {names.account_id} that may do it."
         ) from error
     except BotoCoreError as error:
-        raise KennelError(
-            f"{str(error).rstrip('.')}: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in this shell."
-        ) from error
+        fix = "put the AWS settings of this shell right"
+        if isinstance(error, NoCredentialsError):
+            fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in this shell"
+        raise KennelError(f"{str(error).rstrip('.')}: {fix}.") from error

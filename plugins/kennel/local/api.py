@@ -25,12 +25,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a DAG."""
+    """One run of a DAG; `started` is a time of ISO 8601, nothing while it is queued."""
 
     dag_id: str
     run_id: str
     state: str
     seconds: float
+    started: str
 
     @property
     def done(self) -> bool:
@@ -176,7 +177,8 @@ class Airflow:
 
 
 def _run(row: dict[str, Any]) -> Run:
-    return Run(row["dag_id"], row["dag_run_id"], row["state"], _seconds(row["start_date"], row["end_date"]))
+    seconds = _seconds(row["start_date"], row["end_date"])
+    return Run(row["dag_id"], row["dag_run_id"], row["state"], seconds, row["start_date"] or "")
 
 
 def _seconds(start: str | None, end: str | None) -> float:

@@ -53,7 +53,7 @@ class LocalAws:
             "AWS_ENDPOINT_URL": self.url,
             "KENNEL_ACCOUNT_ID": ACCOUNT_ID,
             "KENNEL_ALLOWED_HOSTS": f"127.0.0.1:{self.port}",
-            "KENNEL_BACKBONE": os.environ.get("KENNEL_BACKBONE", BACKBONE),
+            "KENNEL_BACKBONE": os.environ.get("KENNEL_BACKBONE") or BACKBONE,
             "KENNEL_POLL_SECONDS": "1",
         }
 

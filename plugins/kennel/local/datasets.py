@@ -121,7 +121,7 @@ def _check_classes(root: Path, classes: dict[str, dict[str, list[Path]]]) -> Non
     _refuse(
         f"{name!r} is not a class's name: call the folder NNN.Breed" for name in sorted(known) if not is_class(name)
     )
-    _refuse(clashes(known))
+    check_labels(known)
     _refuse(
         f"{split}/{name} has no photo: every class needs one in each of train/, valid/ and test/"
         for name in sorted(known)
@@ -136,6 +136,11 @@ def _instead(root: Path) -> str:
         return f"; it is one of them, so give {root.resolve().parent}"
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name not in SPLITS)
     return f"; it has {', '.join(folders[:3])}" if folders else ""
+
+
+def check_labels(classes: set[str]) -> None:
+    """Raise KennelError for classes that the model would call the same."""
+    _refuse(clashes(classes))
 
 
 def problem(path: Path) -> str | None:

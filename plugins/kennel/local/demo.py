@@ -32,8 +32,8 @@ LOG_LINES = 12
 def run(home: Home, data: Path | None, console: Console) -> tuple[Document, Path]:
     """Everything from start to the prediction. Returns the report, and the directory of the photos.
 
-    Raises KennelError for a data directory that cannot be used, before anything is started, and RunFailedError when a
-    task fails.
+    Raises KennelError for a data directory that cannot be used, before anything is started, and for photos of a
+    person's that the drawn ones would replace; RunFailedError when a task fails.
     """
     started = time.monotonic()
     photos = datasets.check(data) if data else None
@@ -77,8 +77,8 @@ def keep_own(aws: LocalAws, drawn: datasets.Photos) -> None:
     own = datasets.others(aws.client("s3"), aws.names.bucket, datasets.prefix(aws.names.datasets, FIRST_DAY), drawn)
     if own:
         raise KennelError(
-            f"{len(own)} photos of yours are there, which the drawn ones would replace: "
-            '"kennel up" starts what was stopped, "kennel demo --data DIR" goes on with yours.'
+            f"{len(own)} photos of yours are there, which the drawn ones would replace, so nothing was trained: "
+            f'"kennel demo --data DIR" goes on with yours, "kennel demo --data {drawn.root}" takes the drawn ones.'
         )
 
 
@@ -125,7 +125,7 @@ def follow(api: Airflow, aws: LocalAws, run: Run, progress: Progress) -> Run:
 def show_turn(api: Airflow, run: Run, progress: Progress) -> None:
     """Show what a run waits for that may not begin yet: one of a DAG's runs is at work at a time."""
     before = api.last_run(run.dag_id, "running") if run.state == "queued" else None
-    if before:
+    if before and before.run_id != run.run_id:
         progress.show(run.dag_id, TURN, "waiting", api.link(before))
     elif (run.dag_id, TURN) in progress.rows:
         progress.show(run.dag_id, TURN, "done")

@@ -53,10 +53,10 @@ def _file(home: Home, name: str) -> list[str]:
 
 
 def _tasks(api: Airflow) -> Iterator[tuple[str, str, Task]]:
-    """Every task of each DAG's latest run that has begun, with both their names."""
-    for dag_id in DAGS:
-        if run := api.last_run(dag_id, "running", "success", "failed"):
-            yield from ((dag_id, run.run_id, task) for task in api.tasks(dag_id, run.run_id))
+    """Every task of each DAG's latest run that has begun, with both their names; the latest of all first."""
+    begun = (api.last_run(dag_id, "running", "success", "failed") for dag_id in DAGS)
+    for run in sorted(filter(None, begun), key=lambda run: run.started, reverse=True):
+        yield from ((run.dag_id, run.run_id, task) for task in api.tasks(run.dag_id, run.run_id))
 
 
 def _streams(logs: Any, name: str) -> Iterator[tuple[str, str]]:

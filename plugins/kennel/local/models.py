@@ -14,11 +14,11 @@ STATUSES = {
 
 
 def table(found: Iterable[Package], serving: Package | None) -> Table:
-    """A row of at most 80 columns for each version, the newest registration first; a dot marks the one in service."""
+    """A row for each version, the newest registration first; a dot marks the one in service."""
     rows = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     rows.add_column("")
     for name in ("version", "status", "compute", "run", "cutoff"):
-        rows.add_column(name)
+        rows.add_column(name, no_wrap=name == "run")
     for name in ("top-1", "USD"):
         rows.add_column(name, justify="right")
     for package in found:

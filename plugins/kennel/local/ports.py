@@ -1,5 +1,6 @@
 """Which ports are free on the loopback interface."""
 
+import contextlib
 import socket
 
 
@@ -17,12 +18,13 @@ def is_free(port: int) -> bool:
 
 def choose(preferred: int) -> int:
     """The preferred port, or one that the system gives when it is taken."""
-    return preferred if is_free(preferred) else free()
+    return preferred if is_free(preferred) else free(1)[0]
 
 
-def free() -> int:
-    """A port that the system gives."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free(count: int) -> list[int]:
+    """So many ports that the system gives."""
+    with contextlib.ExitStack() as taken:
+        probes = [taken.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]

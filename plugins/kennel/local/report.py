@@ -34,7 +34,7 @@ def collect(aws: LocalAws, api: Airflow, retrain: Run, deploy: Run | None) -> Do
         "endpoint": deployment.endpoint(aws),
         "autoscaling": deployment.autoscaling(aws),
         "function": deployment.function(aws),
-        "prediction": _prediction(aws, evaluation["samples"][0]),
+        "prediction": _prediction(aws, run, evaluation["samples"][0]),
         "airflow": {"url": api.url},
     }
 
@@ -65,8 +65,8 @@ def _tuning(aws: LocalAws, run: str) -> Document:
     }
 
 
-def _prediction(aws: LocalAws, sample: Document) -> Document:
-    key = aws.names.datasets + sample["photo"]
+def _prediction(aws: LocalAws, run: str, sample: Document) -> Document:
+    key = aws.names.samples(run) + sample["photo"]
     photo = aws.client("s3").get_object(Bucket=aws.names.bucket, Key=key)["Body"].read()
     top = prediction.ask(aws, {"image": base64.b64encode(photo).decode()})
     return {

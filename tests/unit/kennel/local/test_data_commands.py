@@ -4,7 +4,7 @@ import datetime
 import io
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,17 @@ import pytest
 from PIL import Image
 
 from kennel import cli
+from tests.conftest import LocalAws, running_local_aws
 
 BREEDS = ("001.Pug", "002.Basset_hound")
 Kennel = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """One whose registry has no other `dogs`."""
+    with running_local_aws(tmp_path_factory.mktemp("data") / "home") as local:
+        yield local
 
 
 @pytest.fixture
@@ -134,6 +142,19 @@ def described(shown: str) -> dict[str, str]:
         last = name or last
         facts[last] = " ".join(filter(None, [facts.get(last, ""), value]))
     return facts
+
+
+def test_a_label_that_is_there_under_another_number_is_refused(kennel: Kennel, account: str, tmp_path: Path) -> None:
+    first, second = draw(tmp_path / "first", 0), draw(tmp_path / "second", 6)
+    kennel("push", str(first), "--date", "2026-11-01")
+    for split in ("train", "valid", "test"):
+        (second / split / "001.Pug").rename(second / split / "003.Pug")
+    code, _, complaint = kennel("push", str(second), "--date", "2026-11-08")
+    assert code == 2
+    assert complaint.endswith(
+        "kennel: Pug is 001.Pug and 003.Pug: put all of its photos under one number. Nothing was pushed.\n"
+    )
+    assert [row[0] for row in rows(kennel("list")[1])[1:-1]] == ["2026-11-01"]
 
 
 def test_a_key_that_no_run_could_use_is_named(kennel: Kennel, account: str, local_aws: Any) -> None:

@@ -295,7 +295,7 @@ def test_the_command_says_what_came_and_what_is_next(
     assert capsys.readouterr().out.splitlines() == [
         "Left out, as it is not a readable photo: test/001.Affenpinscher/Affenpinscher_00001.jpg",
         f"dog-breeds, 10 photos of 2 classes, is now in {tmp_path}/data/dog-breeds.",
-        f"Next: kennel data push {tmp_path}/data/dog-breeds",
+        f"Next: kennel demo --data {tmp_path}/data/dog-breeds",
     ]
     assert run(monkeypatch, "data", "fetch", "dog-breeds") == 0
     assert "is already in" in capsys.readouterr().out
