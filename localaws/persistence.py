@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 1.0  # seconds between two savings of what goes on beside the requests
 SETTLED = 5.0  # seconds after which what a request set going is done
-LONGEST = 10  # seconds that a copy may take to save
+LONGEST = 60  # seconds that a copy may take to save
 SHARE = 0.05  # of a processor, at most, goes into that: logs may have become large
 
 

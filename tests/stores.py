@@ -24,12 +24,14 @@ def free_port() -> int:
         return port
 
 
-def eventually(found: Callable[[], Any], seconds: float = 120, what: Callable[[], Any] | None = None) -> Any:
+def eventually(
+    found: Callable[[], Any], seconds: float = 120, what: Callable[[], Any] | None = None, poll: float = 0.2
+) -> Any:
     """What is found, once it is something; otherwise fails, and shows `what`."""
     deadline = time.monotonic() + seconds
     while not (result := found()):
         assert time.monotonic() < deadline, what() if what else "it never came about"
-        time.sleep(0.2)
+        time.sleep(poll)
     return result
 
 
