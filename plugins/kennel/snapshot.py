@@ -107,7 +107,7 @@ def clashes(classes: Iterable[str]) -> Iterator[str]:
         numbers.setdefault(label(name), []).append(name)
     for same, names in numbers.items():
         if len(names) > 1:
-            yield f"{same} is {' and '.join(names)}: put all of its photos under one number"
+            yield f"{same} is {names[0]} and {names[1]}: put all of its photos under one number"
 
 
 def place(key: str) -> Place | None:

@@ -45,7 +45,8 @@ print(json.dumps({"summary": chosen.summary(), "before_kb": before, "peak_kb": p
 def key(number: int) -> str:
     """The photos lie in 100 partitions, three splits and 133 classes."""
     day = FIRST + datetime.timedelta(days=number * 100 // PHOTOS)
-    name = f"{number % 133 + 1:03}.Nova_scotia_duck_tolling_retriever"
+    breed = number % 133 + 1
+    name = f"{breed:03}.Nova_scotia_duck_tolling_retriever_{breed}"
     return f"dt={day}/{SPLITS[number % 10]}/{name}/Nova_scotia_duck_tolling_retriever_{number:08}.jpg"
 
 
