@@ -59,7 +59,7 @@ def main() -> int:
             failed.append(name)
             continue
         results[name] = json.loads(figures)
-        RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
         PAGE.write_text(page(json.loads(RESULTS.read_text())))
         if name == "load":
             draw(results[name]["figures"], CHART)

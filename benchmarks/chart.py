@@ -17,6 +17,16 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
+# What happened while a figure's calls were made.
+CASES = {
+    "load: failures in ten minutes": "ten minutes at 80% of the capacity, an instance added",
+    "load: answers to an overload other than 200, 429 or 503": "three times the capacity",
+    "load: recovery from an overload": "80% again, right after that",
+    "load: calls lost to a killed process, but for those it had": "40%, a serving process killed",
+    "load: calls lost to scaling in": "40%, an instance taken away",
+    "load: calls lost to a deploy": "40%, a deploy",
+    "load: calls lost to a deploy that an alarm calls back": "40%, a deploy called back",
+}
 WORST = 1e-4  # where the slowest call is drawn on an axis of shares that has no end
 
 
@@ -28,7 +38,7 @@ def draw(figures: list[dict[str, Any]], path: Path) -> None:
         for figure in figures:
             if found := figure["detail"].get(LATENCIES):
                 shares = [max(WORST, 1 - float(percent) / 100) for percent in found]
-                axes.plot(shares, list(found.values()), "o-", markersize=3, label=figure["name"].removeprefix("load: "))
+                axes.plot(shares, list(found.values()), "o-", markersize=3, label=CASES[figure["name"]])
         axes.set(
             xscale="log", yscale="log", xlabel="percentile of the calls", ylabel="milliseconds from when it was due"
         )
