@@ -155,7 +155,7 @@ def thumbnail(photo: Photo) -> str:
 def compare(answers: Answers, champion: Answers) -> dict[str, Any]:
     """The champion's accuracies on the same photos, and how many only one of the two gets right.
 
-    What the champion cannot read, or is of a class that it does not know, it gets wrong.
+    What the champion cannot read, or is of a class that it does not know, it gets wrong; `unknown` counts the latter.
     """
     known = {photo.name: bool(right) for photo, right in zip(champion.photos, champion.right, strict=True)}
     theirs = np.array([known.get(photo.name, False) for photo in answers.photos])
@@ -163,5 +163,6 @@ def compare(answers: Answers, champion: Answers) -> dict[str, Any]:
         "top1": float(theirs.mean()),
         "only_model": int((answers.right & ~theirs).sum()),
         "only_champion": int((theirs & ~answers.right).sum()),
+        "unknown": int((champion.truth < 0).sum()),
         "per_class": per_class(answers, theirs),
     }

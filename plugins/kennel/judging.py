@@ -33,9 +33,10 @@ def judge(report: dict[str, Any], champion: str | None, rules: Evaluate) -> Verd
     if champion is None:
         return Verdict(True, f"{top1}; there is no champion to compare with.")
     compared = report["champion"]
+    strange = f", which does not know the classes of {compared['unknown']}" if compared["unknown"] else ""
     pairs = (
-        f"{top1}, and {compared['top1']:.1%} by the champion {champion}: {compared['only_model']} only the new model "
-        f"gets right, {compared['only_champion']} only the champion"
+        f"{top1}, and {compared['top1']:.1%} by the champion {champion}{strange}: {compared['only_model']} only the "
+        f"new model gets right, {compared['only_champion']} only the champion"
     )
     chance = chance_of_loss(compared["only_model"], compared["only_champion"])
     if chance < rules.significance:

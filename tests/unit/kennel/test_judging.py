@@ -18,6 +18,7 @@ def evaluation(
             "top1": top1 + (only_champion - only_model) / 100,
             "only_model": only_model,
             "only_champion": only_champion,
+            "unknown": 0,
             "per_class": {"Pug": {"photos": 10, "top1": before}},
         },
     }
@@ -35,6 +36,15 @@ def test_a_model_below_the_least_top1_is_held(dogs: Classifier) -> None:
     verdict = judge(evaluation(0.2), "dogs-1", dogs.evaluate)
     assert verdict.outcome == "hold"
     assert verdict.why == "20.0% of 100 test photos are right, below evaluate.minimum_top1 = 60.0%."
+
+
+def test_a_champion_of_other_classes_is_told_to_be_one(dogs: Classifier) -> None:
+    report = evaluation(0.8, 9, 1)
+    report["champion"]["unknown"] = 20
+    assert (
+        "by the champion dogs-1, which does not know the classes of 20: 9 only"
+        in judge(report, "dogs-1", dogs.evaluate).why
+    )
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def evaluation(labels: list[str]) -> dict[str, Any]:
             "top1": 0.8,
             "only_model": 1,
             "only_champion": 6,
+            "unknown": 10,
             "per_class": {label: {"photos": 10, "top1": 1.0} for label in labels},
         },
     }
@@ -144,6 +145,7 @@ def test_the_worst_class_comes_first(read: Reader) -> None:
 
 
 def test_compares_with_the_champion_where_they_differ(read: Reader) -> None:
+    assert " photos, of which the champion does not know the classes of 10." in read.text
     assert read.row("right at first guess") == ["right at first guess", "75.0%", "80.0%"]
     assert read.row("right only by this one") == ["right only by this one", "1", "6"]
     assert read.row("Pug", "70.0%") == ["Pug", "70.0%", "100.0%", "-3"]

@@ -20,7 +20,7 @@ EVALUATION: dict[str, Any] = {
     "top1": 0.75,
     "top5": 1.0,
     "classes": 4,
-    "champion": {"top1": 0.5, "only_model": 4, "only_champion": 1, "per_class": {}},
+    "champion": {"top1": 0.5, "only_model": 4, "only_champion": 1, "unknown": 0, "per_class": {}},
 }
 BILLED = [Billed("embed", "ml.c5.2xlarge", 0), Billed("train", "ml.m5.xlarge", 3600)]
 AT = Names("dogs", "123456789012", "us-east-1")

@@ -122,10 +122,11 @@ def test_twelve_mistakes_are_enough(answers: MakeAnswers) -> None:
 
 def test_compares_with_the_champion_photo_by_photo(answers: MakeAnswers) -> None:
     ours = answers([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [0, 0, 0, 1])
-    theirs = answers([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], [0, 0, 0])  # could not read the fourth
+    theirs = answers([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], [0, -1, 0])  # could not read the fourth
     assert compare(ours, theirs) == {
         "top1": 0.5,
         "only_model": 2,
         "only_champion": 1,
+        "unknown": 1,
         "per_class": {"Breed_0": {"photos": 3, "top1": 2 / 3}, "Breed_1": {"photos": 1, "top1": 0.0}},
     }
