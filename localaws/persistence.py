@@ -31,15 +31,15 @@ STREAMS = frozenset({"cloudwatch", "cloudwatch_logs"})
 ALONE = frozenset({"iam", "sts"})
 INVOKE = "lambda:InvokeFunction"
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
-libc = ctypes.CDLL(None)
-
-log = logging.getLogger(__name__)
-
 INTERVAL = 1.0  # seconds between two savings of what goes on beside the requests
 SETTLED = 5.0  # seconds after which what a request set going is done
 LONGEST = 60  # seconds that a copy may take to save
 SHARE = 0.05  # of a processor, at most, goes into that: logs may have become large
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+libc = ctypes.CDLL(None)
+
+log = logging.getLogger(__name__)
 
 
 class Keeper:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,16 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kennel.local import ports
+
 BINARIES = [os.environ["PATH"], *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
 INITDB = shutil.which("initdb", path=os.pathsep.join(BINARIES))
 REDIS = shutil.which("redis-server")
 PASSWORD = "only-for-this-test"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def eventually(
@@ -53,7 +48,7 @@ def running(command: list[str], log: Path, **settings: Any) -> Iterator[subproce
 def redis(home: Path) -> Iterator[str]:
     """A server; its URL."""
     assert REDIS
-    port = free_port()
+    [port] = ports.free(1)
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD]
     with running([REDIS, *options], home / "redis.log", cwd=home):
         yield f"redis://:{PASSWORD}@127.0.0.1:{port}/0"

@@ -59,8 +59,7 @@ def down() -> None:
 @app.command()
 def demo(
     photos: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="DIR", help="Photos in place of those of the last demo."),
+        Path | None, typer.Option("--data", metavar="DIR", help="Photos in place of those of the last demo.")
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Also write what happened as JSON.")

@@ -95,16 +95,11 @@ def is_class(name: str) -> bool:
     return CLASS.fullmatch(name) is not None and unicodedata.normalize("NFKC", name) == name
 
 
-def label(class_name: str) -> str:
-    """What the model calls a class: 001.Pug is Pug."""
-    return class_name.partition(".")[2]
-
-
 def clashes(classes: Iterable[str]) -> Iterator[str]:
-    """What is wrong with classes that the model would call the same, a line for each label."""
+    """What is wrong with classes that the model would call the same (001.Pug is Pug), a line for each label."""
     numbers: dict[str, list[str]] = {}
     for name in sorted(classes):
-        numbers.setdefault(label(name), []).append(name)
+        numbers.setdefault(name.partition(".")[2], []).append(name)
     for same, names in numbers.items():
         if len(names) > 1:
             yield f"{same} is {names[0]} and {names[1]}: put all of its photos under one number"

@@ -17,12 +17,13 @@ from typing import Any
 import httpx
 import pytest
 
+from kennel.local import ports
 from tests import people
 from tests.compose import ROOT, environment, generated, interpolated, load, volumes
 from tests.confinement import PLACE, POSSIBLE, confined
 from tests.conftest import LocalAws
 from tests.localaws.jobs import Workbench
-from tests.stores import INITDB, REDIS, eventually, free_port, postgres
+from tests.stores import INITDB, REDIS, eventually, postgres
 
 PORTS = ("api", "aws", "health", "postgres", "redis", "trigger_log", "worker_log")
 DAGS = ("retrain", "teardown")
@@ -56,7 +57,7 @@ class Machine:
         self.inside = PLACE if POSSIBLE else home  # `home` as the processes see it
         self.variables = generated(home)
         self.services: dict[str, Any] = load()["services"]
-        self.port = {name: free_port() for name in PORTS}
+        self.port = dict(zip(PORTS, ports.free(len(PORTS)), strict=True))
         self.running: list[subprocess.Popen[bytes]] = []
         for name in ("airflow", "kennel", "redis"):
             (home / name).mkdir()

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from kennel.config import ROOT
+from kennel.local import ports
 from kennel.registry import Package
 from tests.operations.machine import Machine
 from tests.operations.runs import Run, in_service
-from tests.stores import INITDB, REDIS, free_port, postgres, redis
+from tests.stores import INITDB, REDIS, postgres, redis
 
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 FIRST_DAY = datetime.date(2026, 1, 1)
@@ -29,7 +30,7 @@ def sqlite(home: Path) -> Iterator[tuple[dict[str, str], tuple[str, ...]]]:
 def celery(home: Path) -> Iterator[tuple[dict[str, str], tuple[str, ...]]]:
     if not (INITDB and REDIS):
         pytest.skip("PostgreSQL's or Redis's server is not installed")
-    with postgres(home, free_port()) as database, redis(home) as broker:
+    with postgres(home, ports.free(1)[0]) as database, redis(home) as broker:
         settings = {
             "CORE__EXECUTOR": "CeleryExecutor",
             "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",

@@ -14,11 +14,11 @@ import psutil
 
 from kennel.config import ROOT
 from kennel.defaults import POOL
-from kennel.local import account, airflow, aws, datasets, processes
+from kennel.local import account, airflow, aws, datasets, ports, processes
 from kennel.local.api import Airflow
 from kennel.local.state import Home
 from tests.operations.faults import Proxy
-from tests.stores import eventually, free_port
+from tests.stores import eventually
 
 # What is lost is found within seconds, where Airflow's own settings take minutes.
 IMPATIENT = {
@@ -43,7 +43,7 @@ class Machine:
         self.parts = parts
         self.dags = dags
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self.ports = {name: free_port() for name in ("http", "worker_log", "trigger_log")}
+        self.ports = dict(zip(("http", "worker_log", "trigger_log"), ports.free(3), strict=True))
         self.environment: dict[str, str] = {}
 
     @contextlib.contextmanager

@@ -26,7 +26,8 @@ def start(home: Home, aws: LocalAws) -> Service:
     if processes.running(service):
         return service
     # nobody types the log servers' ports, and two Airflows that start at once would both find the usual ones free
-    taken = {"http": ports.choose(PORT), **dict(zip(("worker_log", "trigger_log"), ports.free(2), strict=True))}
+    worker_log, trigger_log = ports.free(2)
+    taken = {"http": ports.choose(PORT), "worker_log": worker_log, "trigger_log": trigger_log}
     home.airflow.mkdir(parents=True, exist_ok=True)
     keep_passwords(home)
     service = processes.start(

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from kennel.config import ROOT
+from kennel.local import ports
 from supply.audit import NEEDED
-from tests.stores import free_port
 
 LOCKED = {package["name"]: package["version"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
 KNOWN = {
@@ -79,7 +79,7 @@ def test_names_what_is_vulnerable_and_where_it_is_fixed() -> None:
 
 
 def test_says_in_one_line_that_the_database_cannot_be_reached() -> None:
-    status, [line] = audit(f"http://127.0.0.1:{free_port()}/v1/query")
+    status, [line] = audit(f"http://127.0.0.1:{ports.free(1)[0]}/v1/query")
     assert status == 2
     assert line.startswith(f"could not be checked, which needs {NEEDED}: requests.exceptions.")
 
