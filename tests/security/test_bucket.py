@@ -35,7 +35,7 @@ MANIFESTS: dict[str, tuple[str, str]] = {
     "a key of 300 letters": ('[{{"prefix": "{prefix}"}}, "' + "a" * 300 + '"]', "a" * 300),
     "null in a folder": ('[{{"prefix": "{prefix}"}}, "a\\u0000/"]', "no directory can have its name"),
     "a folder of 300 letters": ('[{{"prefix": "{prefix}"}}, "' + "a" * 300 + '/"]', "no directory can have its name"),
-    "a photo and a folder": ('[{{"prefix": "{prefix}"}}, "a.jpg", "a.jpg/"]', "a.jpg/"),
+    "a photo and a folder": ('[{{"prefix": "{prefix}"}}, "a.jpg", "a.jpg/"]', "photos/a.jpg"),
     "a key nobody has": ('[{{"prefix": "{prefix}"}}, "; rm -rf"]', "NoSuchKey"),
 }
 
