@@ -6,6 +6,7 @@
 
 UV := $(if $(shell uv --version 2>/dev/null),uv,.uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
+PYTEST_BY_TWO := $(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder
 PYTHON_MISSING := Kennel needs Python 3.11: install python3.11 and python3.11-venv, or put python3.11 on the PATH.
 
 export UV_PYTHON := 3.11
@@ -23,13 +24,16 @@ demo: environment ## train, deploy and ask a dog breed classifier on this machin
 down: environment ## stop what the demo has left running
 	@$(RUN) kennel down
 
-# The operations have the machine to themselves: they count seconds, and calls that fail.
 test: environment ## all tests
-	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder --ignore=tests/operations
+	@$(PYTEST_BY_TWO) --ignore=tests/operations
 	@$(RUN) pytest tests/operations
 
-test-unit test-localaws test-clients test-dags test-e2e test-operations test-security: test-%: environment ## the tests of one layer
-	@$(RUN) pytest tests/$*
+test-unit test-ml test-localaws test-clients test-dags test-e2e test-security: test-%: environment ## the tests of one layer
+	@$(PYTEST_BY_TWO) tests/$*
+
+# They have the machine to themselves: they count seconds, and calls that fail.
+test-operations: environment ## those that kill, throttle and backfill; the longest
+	@$(RUN) pytest tests/operations
 
 lint: environment ## ruff, mypy, and cfn-lint on the CloudFormation template
 	@$(RUN) ruff check

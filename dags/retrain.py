@@ -51,7 +51,8 @@ from airflow.sdk import DAG, Context, CronTriggerTimetable, Param
 
 from kennel import costs, stages
 from kennel.config import load
-from kennel.defaults import POOL, rendered, task_defaults
+from kennel.defaults import rendered, task_defaults
+from kennel.names import POOL
 from kennel.operators.jobs import TrainingJobOperator, TuningJobOperator
 from kennel.specs import jobs
 

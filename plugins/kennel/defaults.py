@@ -13,10 +13,6 @@ from botocore.exceptions import ClientError
 from kennel.config import Classifier
 from kennel.names import Names
 
-# The pool of the tasks that have a SageMaker job, one slot an instance at work. Deferred tasks count, so it bounds the
-# jobs; `kennel up` and the compose file make it so.
-POOL = "sagemaker_jobs"
-
 # The XCom of a task's last failure.
 FAILURE = "failure"
 

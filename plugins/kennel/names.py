@@ -10,6 +10,9 @@ from kennel.config import Classifier
 TUNING_JOB_LIMIT = 32
 JOB_LIMIT = 63
 VARIANT = "AllTraffic"
+# Airflow's pool of the tasks that have a SageMaker job, one slot an instance at work. Deferred tasks count, so it
+# bounds the jobs; `kennel up` and the compose file make it so.
+POOL = "sagemaker_jobs"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from kennel import registry
 from kennel.aws import client
 from kennel.config import ROOT, Classifier
-from kennel.defaults import POOL, rendered
-from kennel.names import Names
+from kennel.defaults import rendered
+from kennel.names import POOL, Names
 from kennel.operators.approval import AskOperator
 from kennel.operators.hosting import RegisterModelOperator
 from kennel.operators.jobs import ProcessingJobOperator

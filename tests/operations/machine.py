@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 
 from kennel.config import ROOT
-from kennel.defaults import POOL
 from kennel.local import account, airflow, aws, datasets, ports, processes
 from kennel.local.api import Airflow
 from kennel.local.state import Home
+from kennel.names import POOL
 from tests.operations.faults import Proxy
 from tests.stores import eventually
 

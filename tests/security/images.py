@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from tests.unit.ml.pictures import encoded, png
+from tests.ml.pictures import encoded, png
 
 KINDS = ("JPEG", "progressive JPEG", "PNG", "GIF", "WEBP")
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.ml.claims import claims
+from tests.ml.pictures import encoded, lossless, lossy, png, scanned
 from tests.security import images
 from tests.security.serving import Caller, Container, container
-from tests.unit.ml.claims import claims
-from tests.unit.ml.pictures import encoded, lossless, lossy, png, scanned
 
 FUZZED, THOUSAND, CALLERS, SEED = 10_000, 1000, 4, 20261126
 KEPT_MEGABYTES = 16

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kennel.config import load as load_classifier
-from kennel.defaults import POOL
+from kennel.names import POOL
 from tests.compose import ROOT, VARIABLE, environment, generated, load, volumes
 from tests.wheel import wheel
 

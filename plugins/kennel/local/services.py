@@ -2,13 +2,13 @@
 
 import time
 
-from kennel.defaults import POOL
 from kennel.local import account, airflow, aws, processes
 from kennel.local.api import Airflow
 from kennel.local.aws import LocalAws
 from kennel.local.errors import RunFailedError
 from kennel.local.progress import Progress
 from kennel.local.state import Home
+from kennel.names import POOL
 
 DAGS = ("retrain", "retrain_on_ec2", "deploy")
 AIRFLOW_SECONDS = 180

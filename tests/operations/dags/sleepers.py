@@ -7,8 +7,8 @@ from typing import Any
 from airflow.sdk import DAG, Context
 
 from kennel.config import load
-from kennel.defaults import POOL, rendered, task_defaults
-from kennel.names import Names
+from kennel.defaults import rendered, task_defaults
+from kennel.names import POOL, Names
 from kennel.operators.jobs import ProcessingJobOperator, TrainingJobOperator, TuningJobOperator
 
 CLASSIFIER = load("dogs")

@@ -1,6 +1,7 @@
 """The `kennel` command as a person runs it, as far as it goes without anything running."""
 
 import os
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+import kennel.local as kennel_local
 
 Kennel = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -101,9 +104,19 @@ def test_status_says_what_does_not_run_and_how_to_start_it(kennel: Kennel) -> No
     ]
 
 
-def test_help_imports_nothing_heavy() -> None:
-    script = "import sys, kennel.cli; print(*sys.modules)"
+def imported_by(script: str) -> set[str]:
+    """The modules that a new interpreter has after a script."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", f"{script}; import sys; print(*sys.modules)"]
+    return set(subprocess.check_output(command, env=variables, text=True).split())
+
+
+def test_help_imports_nothing_heavy() -> None:
     heavy = {"airflow", "boto3", "botocore", "httpx", "numpy", "pandas", "PIL", "psutil", "pydantic", "torch"}
-    assert not heavy & set(done.stdout.split())
+    assert not heavy & imported_by("import kennel.cli")
+
+
+def test_no_command_waits_for_airflow_or_torch_to_be_imported() -> None:
+    names = [f"kennel.local.{module.name}" for module in pkgutil.iter_modules(kennel_local.__path__)]
+    assert "kennel.local.status" in names
+    assert not {"airflow", "torch"} & imported_by(f"import {', '.join(names)}")

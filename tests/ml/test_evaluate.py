@@ -10,7 +10,7 @@ import pytest
 import evaluate
 from evaluate import unpack
 from job import JobError
-from tests.unit.ml.conftest import Chain
+from tests.ml.conftest import Chain
 
 
 def archive(path: Path, **files: bytes) -> Path:

@@ -11,7 +11,7 @@ import train
 from dataset import Photo
 from job import JobError
 from outcome import temperature
-from tests.unit.ml.conftest import BACKBONE, Chain
+from tests.ml.conftest import BACKBONE, Chain
 from tests.vectors import write_vectors
 
 LINE = re.compile(r"epoch=(\d+) train_loss=([\d.]+) valid_loss=([\d.]+) valid_accuracy=([\d.]+)")

@@ -15,9 +15,9 @@ from PIL import Image
 
 from breeds import choose
 from sketch import draw
-from tests.unit.ml.pictures import Twins, lossless, lossy
+from tests.ml.pictures import Twins, lossless, lossy
 
-ML = Path(__file__).parents[3] / "ml"
+ML = Path(__file__).parents[2] / "ml"
 BACKBONE = "efficientnet_lite0"
 
 RunJob = Callable[..., subprocess.CompletedProcess[str]]

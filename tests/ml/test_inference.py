@@ -16,9 +16,9 @@ from dataset import Photo
 from embed import Embedder
 from inference import Classifier, Prediction, RequestError, input_fn, model_fn, output_fn, predict_fn
 from photos import Crop, centre_crop, read_photo
-from tests.unit.ml.claims import claims
-from tests.unit.ml.conftest import BACKBONE, Chain
-from tests.unit.ml.pictures import Twins, encoded, lossless, lossy
+from tests.ml.claims import claims
+from tests.ml.conftest import BACKBONE, Chain
+from tests.ml.pictures import Twins, encoded, lossless, lossy
 
 Answer = Callable[[bytes], Prediction]
 

@@ -15,7 +15,7 @@ import embeddings
 from dataset import Photo
 from embed import read_views
 from job import JobError
-from tests.unit.ml.conftest import BACKBONE
+from tests.ml.conftest import BACKBONE
 
 
 @pytest.fixture

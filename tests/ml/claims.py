@@ -4,7 +4,7 @@ import struct
 
 from PIL import Image
 
-from tests.unit.ml.pictures import encoded, png
+from tests.ml.pictures import encoded, png
 
 
 def claims() -> dict[str, bytes]:

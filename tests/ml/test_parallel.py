@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.ml.conftest import BACKBONE, ML
+from tests.ml.conftest import BACKBONE, ML
 from tests.vectors import write_vectors
 
 LINE = re.compile(r"epoch=(\d+) train_loss=([\d.]+) valid_loss=([\d.]+) valid_accuracy=([\d.]+)")

@@ -11,7 +11,7 @@ from breeds import BREEDS, choose
 from coats import COLOURS, FURS
 from dogs import BUILDS, EARS, MUZZLES
 from sketch import draw
-from tests.unit.ml.conftest import ML
+from tests.ml.conftest import ML
 
 
 def drawn(out: Path, seed: int) -> dict[str, bytes]:

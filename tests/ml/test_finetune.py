@@ -25,8 +25,8 @@ from dataset import find_photos
 from finetune import Finetuning, Network, Settings, schedule
 from inference import input_fn, model_fn, predict_fn
 from job import JobError
+from tests.ml.conftest import BACKBONE, Chain
 from tests.security.pickles import Code
-from tests.unit.ml.conftest import BACKBONE, Chain
 
 LINE = re.compile(
     r"epoch=\d+ train_loss=[\d.]+ valid_loss=[\d.]+ valid_accuracy=[\d.]+"

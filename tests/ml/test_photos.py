@@ -9,9 +9,9 @@ from PIL.PngImagePlugin import PngInfo
 
 import photos
 from photos import UnreadablePhotoError, centre_crop, read_photo
-from tests.unit.ml.claims import claims
-from tests.unit.ml.conftest import ML
-from tests.unit.ml.pictures import Twins, encoded, lossless, lossy, png, scanned, turned
+from tests.ml.claims import claims
+from tests.ml.conftest import ML
+from tests.ml.pictures import Twins, encoded, lossless, lossy, png, scanned, turned
 
 SPECK = Image.new("RGB", (8, 8))
 KINDS = ["JPEG", "PNG", "GIF", "WEBP"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.ml.conftest import ML
+from tests.ml.conftest import ML
 
 RUN = """
 import sys
