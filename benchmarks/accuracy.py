@@ -11,7 +11,6 @@ valid loss, train.py, and the model's own inference.py on the test photo's bytes
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.figures import Figure, main
-from benchmarks.photos import ML, SPLITS, embed, job
+from benchmarks.photos import SPLITS, embed, job
 
 if TYPE_CHECKING:
     from measures import Answers
@@ -104,7 +103,6 @@ def measure() -> Iterator[Figure]:
     given = os.environ.get("KENNEL_PHOTOS")
     if not given:
         raise SystemExit("KENNEL_PHOTOS must name a directory of real photos: drawn dogs are all told apart")
-    sys.path.insert(0, str(ML))
     from measures import calibration
 
     answers, beginners = [], []

@@ -8,7 +8,6 @@ Reading and decoding included, loading the network not. The sides take turns, ea
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.figures import Figure, main
-from benchmarks.photos import ML, photos, weights
+from benchmarks.photos import photos, weights
 
 ROUNDS = 3
 PHOTOS = {"ours": 384, "baseline": 128}  # some ten seconds each
@@ -25,7 +24,6 @@ PHOTOS = {"ours": 384, "baseline": 128}  # some ten seconds each
 
 def ours(data: Path, file: Path) -> float:
     """Photos a second, one view each."""
-    sys.path.insert(0, str(ML))
     from backbones import load
     from dataset import find_photos
     from embed import Embedder

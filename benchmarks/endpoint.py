@@ -51,7 +51,6 @@ MODEL = {"resnet50": 2048, "efficientnet_lite0": 1280}
 def our_model(backbone: str, folder: Path) -> None:
     """A model directory as the final training leaves it, with a random head."""
     (folder / "code").mkdir(parents=True)
-    sys.path.insert(0, str(ML))
     from train import SERVING_CODE
 
     for name in SERVING_CODE:
@@ -66,7 +65,6 @@ def our_model(backbone: str, folder: Path) -> None:
 def beginners_model(backbone: str, folder: Path) -> None:
     """A model directory of the beginner's script: the same network, whole, in eager float32."""
     (folder / "code").mkdir(parents=True)
-    sys.path.insert(0, str(ML))
     from backbones import BACKBONES
 
     shutil.copyfile(ROOT / "benchmarks/baseline/inference.py", folder / "code/inference.py")
@@ -147,7 +145,6 @@ class Bare:
     """The network that serves, in this process, with nothing around it."""
 
     def __init__(self, model: Path, bodies: list[bytes]):
-        sys.path.insert(0, str(ML))
         import inference
         from photos import centre_crop, read_photo
 

@@ -1,6 +1,6 @@
 """How fast ml/finetune.py trains all of resnet50 on photos, beside the loop one writes first, and the device's limit.
 
-    PYTHONPATH=ml python -m benchmarks.finetune    # some minutes on a GPU; without one, a few batches to see it run
+    python -m benchmarks.finetune    # some minutes on a GPU; without one, a few batches to see it run
 
 Photos a second, medians over rounds in which each side runs once, in alternating order, in one process:
 

@@ -5,9 +5,9 @@ Makes a model from the photos known up to the run's cutoff, judges it and regist
 and its update starts `deploy`.
 
 - `publish_code` puts `ml/` and the backbone's weights into the bucket, once per content.
-- `snapshot` chooses the photos and writes their manifests. It **skips the run** when a registered model was made of the
-  same photos, backbone and `ml/`. It fails when there are too few (put more under `datasets/`, or `kennel data push`),
-  and when the run could cost more than `costs.max_cost`.
+- `snapshot` chooses the photos and writes their manifests. It **skips the run** when a registered model was made on
+  SageMaker of the same photos, backbone and `ml/`. It fails when there are too few (put more under `datasets/`, or
+  `kennel data push`), and when the run could cost more than `costs.max_cost`.
 - `embed`, a processing job, turns photos into vectors, once for every run over the same photos with the same `ml/`.
   Unreadable photos are listed in its log.
 - `tune`, a tuning job, trains a head on the vectors once per trial. No best trial: see whether a trial's log shows the

@@ -70,7 +70,7 @@ def sweep() -> list[str]:
 
 @task
 def choose_hyperparameters() -> dict[str, str]:
-    """Take those of the params, else those tuned for the newest model, else the script's own."""
+    """Take those of the params, else those tuned for the newest approved model, else the script's own."""
     from kennel import registry
 
     tuned = registry.tuned(client(CLASSIFIER, "sagemaker"), Names.of(CLASSIFIER), CLASSIFIER.tune.ranges)
@@ -132,7 +132,7 @@ with DAG(
             exclusiveMinimum=0,
             maximum=1,
             title="Learning rate",
-            description="Empty: as tuned for the newest model from SageMaker.",
+            description="Empty: as tuned for the newest approved model from SageMaker.",
         ),
         "batch_size": Param(
             None,
@@ -140,7 +140,7 @@ with DAG(
             minimum=1,
             maximum=4096,
             title="Batch size",
-            description="Empty: as tuned for the newest model from SageMaker.",
+            description="Empty: as tuned for the newest approved model from SageMaker.",
         ),
     },
 ) as dag:

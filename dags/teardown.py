@@ -55,7 +55,7 @@ def list_resources() -> list[str]:
     return found
 
 
-@task(execution_timeout=timedelta(hours=1))
+@task(execution_timeout=timedelta(hours=2))
 def delete_resources() -> None:
     """Delete it, in the order of the list; an endpoint that is being changed is waited for."""
     try:

@@ -1,1 +1,1 @@
-"""An AWS account on this machine: MiniStack, plus SageMaker and Application Auto Scaling that really run."""
+"""An AWS account on this machine: MiniStack, plus SageMaker, scaling and EC2 instances that really run."""

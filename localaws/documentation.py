@@ -21,7 +21,8 @@ prints `localaws ready: http://127.0.0.1:4566` when it serves and stops on SIGTE
 
 SETTINGS = (
     ("setting", "what it is", "default"),
-    ("`--port`", "the port on 127.0.0.1; 0 takes a free one", "4566"),
+    ("`--host`", "the address to listen on; another only in a container", "127.0.0.1"),
+    ("`--port`", "the port there; 0 takes a free one", "4566"),
     ("`--home`, `LOCALAWS_HOME`", "the directory for all its files; one server at a time uses it", "required"),
     ("`AWS_DEFAULT_REGION`", "the region it is in", "us-east-1"),
     (
@@ -72,7 +73,9 @@ lets everybody call lambda:InvokeFunctionUrl.
   `SageMaker.PythonSDK.Modules.Session.DefaultS3Bucket` in the file of `SAGEMAKER_USER_CONFIG_OVERRIDE`.
 - **Containers** are those of the PyTorch deep learning images, on the Python that runs the server: script mode with
   `SM_CHANNEL_*`, `SM_MODEL_DIR` and the rest for training, `model_fn`, `input_fn`, `predict_fn` and `output_fn` for
-  serving. Each sees its own `/opt/ml` and has its role's keys and no others. Any other image ends a job as Failed.
+  serving. Each sees its own `/opt/ml` and has its role's keys and no others. (Where neither `unshare` nor `bwrap` may
+  make a mount namespace there is no `/opt/ml`: scripts must then go by the `SM_*` variables.) Any other image ends a
+  job as Failed.
 - **Managed Spot training** is interrupted once, so many seconds after it began, when the job's Environment has
   `LOCALAWS_INTERRUPT_AFTER`, and goes on after another `LOCALAWS_INTERRUPT_FOR` seconds (0).
 

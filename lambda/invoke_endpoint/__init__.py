@@ -13,18 +13,19 @@ Environment
 
 Event
     {"url": "https://..."} or {"image": "<base64 of a JPEG, PNG, GIF or WebP>"}, with an optional {"top_k": 5} (1 to the
-    number of classes); or an event of a Function URL or API Gateway (payload 1.0 or 2.0) with the same as its JSON
-    body. Of an animation the first frame is looked at.
+    number of classes; 5 when it is not given); or an event of a Function URL or API Gateway (payload 1.0 or 2.0) with
+    the same as its JSON body. Of an animation the first frame is looked at.
 
 Answer
     statusCode     200
-    headers        Content-Type, Access-Control-Allow-Origin, and X-Predictions: the first ten predictions as JSON
+    headers        Content-Type, Access-Control-Allow-Origin, Access-Control-Expose-Headers, and X-Predictions: the
+                   predictions as JSON, ten at most
     body           JSON text of the raw scores, one row with a float for each class: "[[-0.0179, 0.0294, ...]]"
     predictions    [{"label": "Pug", "probability": 0.93}, ...], best first; the softmax of the scores
 
     The body is the same whichever way the function is called. A caller over HTTP sees only status, headers and body,
-    and has the labels from X-Predictions (ten, because API Gateway limits headers to 10 KB). API Gateway's REST APIs
-    refuse an answer with keys they do not know, so events of payload 1.0 are answered without `predictions`.
+    and has the labels from X-Predictions (ten at most, because API Gateway limits headers to 10 KB). API Gateway's REST
+    APIs refuse an answer with keys they do not know, so events of payload 1.0 are answered without `predictions`.
 
 Errors
     The same shape with the body {"error": {"code": ..., "message": ...}}; what lies behind it is in the log only.

@@ -261,7 +261,7 @@ def teardown(
     data: Annotated[bool, typer.Option("--data", help="Photos and all that was made of them, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Take the classifier out of service and delete what serves it. Pause retrain and deploy in Airflow first."""
+    """Take the classifier out of service and delete what serves it. Pause its other DAGs in Airflow first."""
     from kennel.local import removal
     from kennel.local.state import Home
 

@@ -19,7 +19,7 @@ MISSING = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException
 AT_REST = ("InService", "Failed", "OutOfService", "UpdateRollbackFailed")
 MODELS = ("runs/",)
 DATA = ("datasets/", "snapshots/", "embeddings/", "code/", "weights/")
-ENDPOINT_SECONDS = 3000  # an update may bake for half an hour before it ends
+ENDPOINT_SECONDS = 5400  # an update may bake for an hour (endpoint.bake_minutes) before it ends
 LOOKS = 6  # what was deleted may be listed for a while yet
 
 

@@ -56,19 +56,6 @@ def bad_day() -> Trouble:
     return happens
 
 
-def lost_once(*operations: str) -> Trouble:
-    """The first answer to each of some operations is lost, after the fact."""
-    left = set(operations)
-
-    def happens(operation: str) -> str | None:
-        if operation not in left:
-            return None
-        left.remove(operation)
-        return "lost after"
-
-    return happens
-
-
 class Proxy:
     """Passes requests on as they are, signature and all, unless told otherwise."""
 

@@ -1,4 +1,4 @@
-"""Which AWS account the data commands work in: the local AWS, or the account that the environment names."""
+"""The AWS account that `data`, `models` and `teardown` work in: the local AWS, or one that the environment names."""
 
 import os
 from collections.abc import Iterator

@@ -55,7 +55,7 @@ class Home:
 
     @property
     def data(self) -> Path:
-        """Photos made here."""
+        """Photos drawn or fetched here."""
         return self.path / "data"
 
     @property
