@@ -16,9 +16,9 @@ import psutil
 
 from benchmarks.endpoint import our_model
 from benchmarks.localaws import local_aws
-from benchmarks.sharding import make_account
 from kennel import names
 from kennel.config import ROOT, Classifier, load
+from kennel.local.account import deploy_foundation
 from kennel.names import Names
 from kennel.operators.functions import archive
 from kennel.specs import serving
@@ -50,7 +50,7 @@ class Service:
         self.sagemaker, self.scaling = client("sagemaker"), client("application-autoscaling")
         self._cloudwatch, self._functions, self._process = client("cloudwatch"), client("lambda"), process
         self._patient = client("lambda", retries=BOTO3S_OWN)
-        make_account(client, dogs)
+        deploy_foundation(client, self.at)
         key = "runs/load/model.tar.gz"
         client("s3").put_object(Bucket=self.at.bucket, Key=key, Body=model)
         self._configs = [self._config(version, self.at.uri(key)) for version in (1, 2)]

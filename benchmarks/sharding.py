@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from benchmarks.figures import Figure, main
 from benchmarks.localaws import CALLERS, local_aws
 from kennel import code, names, snapshot
 from kennel.config import ROOT, Classifier, load
+from kennel.local.account import deploy_foundation
 from kennel.names import Names
 from kennel.specs.jobs import INPUT, Data, embed_job
 from localaws.__main__ import ACCOUNT_ID
@@ -42,7 +43,7 @@ def measure() -> Iterator[Figure]:
     """The same job on one instance and on two."""
     dogs = load("dogs", {"KENNEL_ACCOUNT_ID": ACCOUNT_ID, "KENNEL_BACKBONE": "efficientnet_lite0"})
     with tempfile.TemporaryDirectory() as home, local_aws(Path(home)) as (_, client):
-        make_account(client, dogs)
+        deploy_foundation(client, Names.of(dogs))
         push(client("s3"), dogs, PHOTOS, Path(home))
         data = publish(client("s3"), dogs)
         seconds = {count: embed(client("sagemaker"), dogs, data, count) for count in INSTANCES}
@@ -56,20 +57,6 @@ def measure() -> Iterator[Figure]:
         "more",
         "The local AWS and what asks it take a tenth of a core, from the two that two instances fill.",
         detail={f"on {count}, s": took for count, took in seconds.items()},
-    )
-
-
-def make_account(client: Callable[[str], Any], dogs: Classifier) -> None:
-    """The classifier's bucket and roles."""
-    parameters = {"Classifier": dogs.name, "RequireTls": "false"}
-    client("cloudformation").create_stack(
-        StackName=Names.of(dogs).stack,
-        TemplateBody=(ROOT / "infra" / "foundation.yaml").read_text(),
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        Capabilities=["CAPABILITY_NAMED_IAM"],
-    )
-    client("cloudformation").get_waiter("stack_create_complete").wait(
-        StackName=Names.of(dogs).stack, WaiterConfig={"Delay": 1}
     )
 
 

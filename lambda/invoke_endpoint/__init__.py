@@ -32,7 +32,7 @@ Errors
     400 bad_request            no or malformed input, or a url of more than 8,192 characters
     400 photo_unavailable      the photo's server cannot be reached or does not hand it out
     403 address_not_allowed    not https on port 443, or not a public address
-    413 photo_too_large        more than 10 MiB
+    413 photo_too_large        more than 6 MiB
     415 unsupported_type       not JPEG, PNG, GIF or WebP
     422 unreadable_image       broken, too many pixels, or no image at all
     502 endpoint_failed        the endpoint, or the right to call it, is missing or broken

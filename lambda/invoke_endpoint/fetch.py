@@ -29,7 +29,7 @@ from .errors import (
     UnsupportedTypeError,
 )
 
-MAX_BYTES = 10 * 1024 * 1024
+MAX_BYTES = 6 * 1024 * 1024  # what SageMaker's InvokeEndpoint takes
 MAX_URL = 8192  # characters; as much as servers commonly take in a request's first line
 MAX_HEAD = 64 * 1024  # bytes before the body: status line, headers, and answers that are none yet (100 Continue)
 MAX_FRAMING = MAX_BYTES // 10  # bytes of an answer beside the photo's own: where chunks begin and end, trailers
@@ -97,7 +97,7 @@ class Target(NamedTuple):
 
 
 def fetch(url: str, allowed_hosts: frozenset[str], seconds: float = MAX_SECONDS) -> bytes:
-    """The bytes at `url`, at most 10 MiB, within `seconds` in all.
+    """The bytes at `url`, at most 6 MiB, within `seconds` in all.
 
     Raises BadRequestError, PhotoUnavailableError, AddressNotAllowedError, PhotoTooLargeError, UnsupportedTypeError,
     TimedOutError.

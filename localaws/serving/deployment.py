@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from localaws.cloud import Cloud, now
+from localaws.jobs.clients import client
 from localaws.serving import fleet, shifting
 from localaws.serving.fleet import router
 from localaws.serving.instance import Stopped
@@ -104,9 +105,11 @@ def _replace(cloud: Cloud, wanted: Document) -> None:
         summary = pending(wanted["EndpointConfigName"], reached, status, began)
         cloud.store.update(KIND, name, PendingDeploymentSummary=summary)
 
+    watching = Variant(**wanted[RUNNING][0]).credentials(cloud, f"{name}-update")
     new = _fleet(cloud, wanted)
     try:
-        shifting.shift(cloud, name, new, wanted["LastDeploymentConfig"], began, report)
+        cloudwatch = client(cloud, "cloudwatch", watching)
+        shifting.shift(cloudwatch, name, new, wanted["LastDeploymentConfig"], began, report)
     except RolledBackError:
         cloud.store.update(KIND, name, EndpointStatus="RollingBack")
         fleet.retire([instance for pool in new.values() for instance in pool.instances])

@@ -41,7 +41,7 @@ def check(cloud: Cloud, config: Document | None, instances: int) -> None:
     if timeout is not None and timeout <= waits:
         raise _invalid(f"MaximumExecutionTimeoutInSeconds must be more than all the waiting: {timeout}, {waits} s.")
     names = _alarm_names(config)
-    if absent := set(names) - {alarm["AlarmName"] for alarm in _alarms(cloud, names)}:
+    if absent := set(names) - {alarm["AlarmName"] for alarm in _alarms(root_client(cloud, "cloudwatch"), names)}:
         raise _invalid(f"Could not find the CloudWatch alarms {', '.join(sorted(absent))}.")
 
 
@@ -70,13 +70,13 @@ def steps(policy: Document, instances: int) -> list[float]:
 
 
 def shift(
-    cloud: Cloud, endpoint: str, new: Fleet, config: Document | None, began: float, report: Callable[[str], None]
+    cloudwatch: Any, endpoint: str, new: Fleet, config: Document | None, began: float, report: Callable[[str], None]
 ) -> None:
     """Give the new fleet all the traffic, step by step, and wait as long as the old one is to stand by.
 
-    The deployment `began` at that time; `report` is told each VariantStatus. RolledBackError when one of the alarms is
-    in ALARM or cannot be read, or it takes too long: then the new fleet gets no traffic any more. Stopped when the
-    server ends meanwhile.
+    The deployment `began` at that time; `report` is told each VariantStatus. `cloudwatch` is a client with the rights
+    of the model's role. RolledBackError when one of the alarms is in ALARM or cannot be read, or it takes too long:
+    then the new fleet gets no traffic any more. Stopped when the server ends meanwhile.
     """
     config = config or {}
     policy = config.get("BlueGreenUpdatePolicy", {})
@@ -87,7 +87,7 @@ def shift(
         router.shift(endpoint, new, share)
         report("Baking")
         try:
-            _bake(cloud, _alarm_names(config), shortened(wait), deadline)
+            _bake(cloudwatch, _alarm_names(config), shortened(wait), deadline)
         except RolledBackError:
             router.withdraw(endpoint)
             raise
@@ -99,13 +99,13 @@ def _waits(policy: Document, shares: Sequence[float]) -> list[int]:
     return [interval] * (len(shares) - 1) + [policy.get("TerminationWaitInSeconds", 0)]
 
 
-def _bake(cloud: Cloud, alarms: Sequence[str], seconds: float, deadline: float) -> None:
+def _bake(cloudwatch: Any, alarms: Sequence[str], seconds: float, deadline: float) -> None:
     end = time.monotonic() + seconds
     while True:
         if now() > deadline:
             raise RolledBackError("The deployment was rolled back: its MaximumExecutionTimeoutInSeconds are over.")
         try:
-            states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in _alarms(cloud, alarms)}
+            states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in _alarms(cloudwatch, alarms)}
         except (BotoCoreError, ClientError) as error:
             raise RolledBackError(f"The deployment was rolled back: its alarms cannot be read: {error}") from error
         tripped = [name for name, state in states.items() if state == "ALARM"]
@@ -121,11 +121,11 @@ def _alarm_names(config: Document) -> list[str]:
     return [alarm["AlarmName"] for alarm in config.get("AutoRollbackConfiguration", {}).get("Alarms", [])]
 
 
-def _alarms(cloud: Cloud, names: Sequence[str]) -> list[dict[str, Any]]:
+def _alarms(cloudwatch: Any, names: Sequence[str]) -> list[dict[str, Any]]:
     if not names:
         return []
     kinds = ["MetricAlarm", "CompositeAlarm"]
-    answer = root_client(cloud, "cloudwatch").describe_alarms(AlarmNames=list(names), AlarmTypes=kinds)
+    answer = cloudwatch.describe_alarms(AlarmNames=list(names), AlarmTypes=kinds)
     return [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
 
 

@@ -58,7 +58,8 @@ class ModelAtFaultError(AirflowException):
 class OnlyWhatMayPass(RetryPolicy):
     """Retry what may pass by itself: throttling, capacity, a service's own errors. A refusal fails at once.
 
-    A failure is also left as the task's XCom `failure`, `{"reason", "model_at_fault"}`, for what cleans up after it.
+    A failure is also left as the task's XCom `failure`, `{"reason": one line, "model_at_fault"}`, for what cleans up
+    after it.
     """
 
     def evaluate(
@@ -66,7 +67,10 @@ class OnlyWhatMayPass(RetryPolicy):
     ) -> RetryDecision:
         """Airflow's question after a failure."""
         if context:
-            left = {"reason": str(exception), "model_at_fault": isinstance(exception, ModelAtFaultError)}
+            left = {
+                "reason": " ".join(str(exception).split()),
+                "model_at_fault": isinstance(exception, ModelAtFaultError),
+            }
             context["ti"].xcom_push(FAILURE, left)
         if is_final(exception):
             return RetryDecision.fail("AWS refuses the request, and would again")

@@ -157,9 +157,9 @@ def tuned(client: Any, at: Names, ranges: Iterable[str]) -> dict[str, str]:
 
 
 def settle(client: Any, arn: str, *, approved: bool, why: str) -> None:
-    """Mark a model Approved or Rejected, with the reason (cut to the 1,024 characters that AWS keeps)."""
+    """Mark a model Approved or Rejected, with the reason, of which AWS keeps one line of 1,024 characters."""
     client.update_model_package(
         ModelPackageArn=arn,
         ModelApprovalStatus="Approved" if approved else "Rejected",
-        ApprovalDescription=why[:1024],
+        ApprovalDescription=" ".join(why.split())[:1024],
     )

@@ -21,7 +21,7 @@ TRUST = {
 }
 ALLOW = {
     "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": ["s3:*", "logs:*"], "Resource": "*"}],
+    "Statement": [{"Effect": "Allow", "Action": ["s3:*", "logs:*", "cloudwatch:DescribeAlarms"], "Resource": "*"}],
 }
 # Answers any photo as the classifier would, with its one label first; {before} is what it does before that.
 CLASSIFIER = """

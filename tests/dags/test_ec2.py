@@ -20,6 +20,7 @@ from botocore.httpsession import URLLib3Session
 from kennel import code, instances, names
 from kennel.config import ROOT, Classifier, load
 from kennel.defaults import JobAtFaultError, JobFailedError
+from kennel.local.account import deploy_foundation
 from kennel.names import Names
 from kennel.operators.ec2 import TrainOnEc2Operator
 from kennel.quotas import QuotaError, check, market_with_room
@@ -38,17 +39,7 @@ def pugs(local_aws: Any) -> Iterator[Classifier]:
     """A classifier of its own, with its foundation."""
     dogs = load("dogs", {"KENNEL_ACCOUNT_ID": local_aws.account_id, "KENNEL_BACKBONE": "efficientnet_lite0"})
     classifier = dogs.model_copy(update={"name": "pugs"})
-    cloudformation, stack = local_aws.client("cloudformation"), Names.of(classifier).stack
-    cloudformation.create_stack(
-        StackName=stack,
-        TemplateBody=(ROOT / "infra" / "foundation.yaml").read_text(),
-        Parameters=[
-            {"ParameterKey": "Classifier", "ParameterValue": "pugs"},
-            {"ParameterKey": "RequireTls", "ParameterValue": "false"},
-        ],
-        Capabilities=["CAPABILITY_NAMED_IAM"],
-    )
-    cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+    deploy_foundation(local_aws.client, Names.of(classifier))
     yield classifier
 
 

@@ -15,6 +15,7 @@ from breeds import choose
 from dataset import find_photos
 from kennel import code, names
 from kennel.config import ROOT, Classifier, load
+from kennel.local.account import deploy_foundation
 from kennel.names import Names
 from kennel.specs import jobs
 from sketch import draw
@@ -29,15 +30,7 @@ def corgis(local_aws: Any) -> Classifier:
     dogs = load("dogs", environment)
     train = dogs.train.model_copy(update={"epochs": 2, "finetune_epochs": 1})
     classifier = dogs.model_copy(update={"name": "corgis", "train": train})
-    cloudformation, stack = local_aws.client("cloudformation"), Names.of(classifier).stack
-    parameters = {"Classifier": "corgis", "RequireTls": "false"}
-    cloudformation.create_stack(
-        StackName=stack,
-        TemplateBody=(ROOT / "infra" / "foundation.yaml").read_text(),
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        Capabilities=["CAPABILITY_NAMED_IAM"],
-    )
-    cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+    deploy_foundation(local_aws.client, Names.of(classifier))
     return classifier
 
 

@@ -96,7 +96,9 @@ def endpoint(name: str, config: str, bake_minutes: int = 2, metric: str = "Invoc
     )
 
 
-def roll_back(name: str, previous: dict[str, Any], package: str, *, at_fault: bool = False) -> str:
+def roll_back(
+    name: str, previous: dict[str, Any], package: str, *, reason: str = "it barks.", at_fault: bool = False
+) -> str:
     """The message with which it fails, as it must."""
     tracking = {
         "TargetValue": 30.0,
@@ -109,7 +111,7 @@ def roll_back(name: str, previous: dict[str, Any], package: str, *, at_fault: bo
         "max_ingestion_time": 120,
         "config": {"EndpointName": name, "EndpointConfigName": previous.get("endpoint_config") or ""},
         "previous": previous,
-        "failure": {"task_id": "smoke_test", "reason": "it barks.", "model_at_fault": at_fault},
+        "failure": {"task_id": "smoke_test", "reason": reason, "model_at_fault": at_fault},
         "package_arn": package,
         "rehearsal": f"{name}-rehearsal",
         "function": name,
@@ -207,8 +209,10 @@ def test_a_model_at_fault_is_rejected_with_the_reason_and_a_rehearsal_ended(
     run(lambda: endpoint(name, config(name, says("pug"))))
     previous = in_service(sagemaker, name, Alias(local_aws.client("lambda"), name, "live"))
     run(lambda: endpoint(f"{name}-rehearsal", name))
-    assert "has served on" in roll_back(name, previous, package, at_fault=True)
-    assert status(local_aws, package) == ("Rejected", "smoke_test failed: it barks.")
+    reason = "it barks.\nTraceback (most recent call last)"
+    assert "has served on" in roll_back(name, previous, package, reason=reason, at_fault=True)
+    rejected = "Rejected", "smoke_test failed: it barks. Traceback (most recent call last)"
+    assert status(local_aws, package) == rejected
     sagemaker.get_waiter("endpoint_deleted").wait(
         EndpointName=f"{name}-rehearsal", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
     )

@@ -24,6 +24,10 @@ READ_MODELS = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}],
 }
+SEE_ALARMS = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": "*"}],
+}
 # Answers with its own name and process, so that a test sees who answered.
 NAMED = """
 import json, os, time
@@ -101,7 +105,8 @@ class Hosting:
         aws.client("s3").create_bucket(Bucket=name)
         iam = aws.client("iam")
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
-        iam.put_role_policy(RoleName=name, PolicyName="models", PolicyDocument=json.dumps(READ_MODELS))
+        for policy, document in (("models", READ_MODELS), ("alarms", SEE_ALARMS)):
+            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
         return cls(aws, aws.client("sagemaker"), aws.client("sagemaker-runtime"), name, role)
 
     def model(self, data: bytes | str, image: str = IMAGE, **environment: str) -> str:

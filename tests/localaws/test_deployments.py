@@ -137,6 +137,20 @@ def test_the_old_fleet_stands_by_until_the_termination_wait_is_over(fast: Hostin
     assert afterwards == "old"
 
 
+def test_a_role_that_may_not_see_the_alarms_gets_no_update(fast: Hosting) -> None:
+    hosting = Hosting.prepare(fast.aws)
+    hosting.aws.client("iam").delete_role_policy(RoleName=hosting.bucket, PolicyName="alarms")
+    old = hosting.config(hosting.model(named("old")))
+    name = hosting.endpoint(old)
+    config = routing("ALL_AT_ONCE", 0) | {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm(hosting)}]}}
+    new = hosting.config(hosting.model(named("new")))
+    hosting.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=new, DeploymentConfig=config)
+    description = hosting.at_rest(name)
+    hosting.delete(name)
+    assert (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", old)
+    assert "cloudwatch:DescribeAlarms" in description["FailureReason"]
+
+
 def test_a_fleet_that_does_not_come_up_leaves_the_old_one(fast: Hosting) -> None:
     old = fast.config(fast.model(named("old")))
     name = fast.endpoint(old)

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from kennel.config import ROOT
+from kennel.local.account import default_vpc
 from kennel.names import Names
 from tests.conftest import LocalAws
 
@@ -20,6 +21,7 @@ PATIENCE = {"Delay": 1, "MaxAttempts": 30}
 def deployed(aws: LocalAws, **parameters: str) -> dict[str, str]:
     """A stack of the template; its outputs."""
     cloudformation, name = aws.client("cloudformation"), f"kennel-{parameters['Classifier']}"
+    parameters["VpcId"] = default_vpc(aws.client("ec2"))
     cloudformation.create_stack(
         StackName=name,
         TemplateBody=TEMPLATE.read_text(),

@@ -15,11 +15,12 @@ from typing import Any
 import psutil
 import pytest
 
+from kennel.local.account import deploy_foundation
+from kennel.names import Names
 from tests.conftest import ANYONE_HERE, LocalAws, start_local_aws, stop_local_aws
 from tests.localaws.hosting import Hosting, eventually, named
 from tests.localaws.jobs import Workbench, unique
 
-FOUNDATION = Path(__file__).parents[2] / "infra" / "foundation.yaml"
 # The first trial ends, the others would go on for ten minutes.
 TRIAL = """
 import os, time
@@ -137,15 +138,7 @@ def make_user(aws: LocalAws) -> dict[str, Any]:
 
 def fill(aws: LocalAws, bench: Workbench) -> None:
     """One of each of what a classifier stands on."""
-    aws.client("cloudformation").create_stack(
-        StackName="kennel-dogs",
-        TemplateBody=FOUNDATION.read_text(),
-        Parameters=[{"ParameterKey": "Classifier", "ParameterValue": "dogs"}],
-        Capabilities=["CAPABILITY_NAMED_IAM"],
-    )
-    aws.client("cloudformation").get_waiter("stack_create_complete").wait(
-        StackName="kennel-dogs", WaiterConfig={"Delay": 1}
-    )
+    deploy_foundation(aws.client, Names("dogs", aws.account_id, aws.region))
     bench.s3.put_bucket_versioning(Bucket=bench.bucket, VersioningConfiguration={"Status": "Enabled"})
     bench.put("twice", "one")
     bench.put("twice", "two")

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,30 +14,30 @@ from kennel.config import ROOT
 from kennel.local.aws import LocalAws
 from kennel.local.errors import RunFailedError
 from kennel.local.state import Home, write_private
+from kennel.names import Names
 
 TEMPLATE = ROOT / "infra" / "foundation.yaml"
 
 
 def prepare(aws: LocalAws) -> None:
     """Bring the account to what `infra/foundation.yaml` says and give Airflow its key. Leaves alone what is right."""
-    deploy_foundation(aws)
+    deploy_foundation(aws.client, aws.names)
     create_operator(aws)
 
 
-def deploy_foundation(aws: LocalAws) -> None:
+def deploy_foundation(client: Callable[[str], Any], names: Names) -> None:
     """Create the CloudFormation stack, or update it when template or parameters differ.
 
-    Raises RunFailedError with CloudFormation's own reason when it does not come up.
+    `client` makes a client of a service. Raises RunFailedError with CloudFormation's own reason when the stack does not
+    come up.
     """
-    cloudformation = aws.client("cloudformation")
+    cloudformation = client("cloudformation")
+    # the loopback has no TLS
+    parameters = {"Classifier": names.classifier, "VpcId": default_vpc(client("ec2")), "RequireTls": "false"}
     stack = {
-        "StackName": aws.names.stack,
+        "StackName": names.stack,
         "TemplateBody": TEMPLATE.read_text(),
-        "Parameters": [
-            {"ParameterKey": "Classifier", "ParameterValue": aws.names.classifier},
-            # the loopback has no TLS
-            {"ParameterKey": "RequireTls", "ParameterValue": "false"},
-        ],
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
     }
     try:
@@ -48,7 +49,13 @@ def deploy_foundation(aws: LocalAws) -> None:
             if "No updates are to be performed" in error.response["Error"]["Message"]:
                 return
             raise
-    _wait_for_stack(cloudformation, aws.names.stack)
+    _wait_for_stack(cloudformation, names.stack)
+
+
+def default_vpc(ec2: Any) -> str:
+    """The id of the account's default VPC."""
+    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    return str(vpc["VpcId"])
 
 
 def _wait_for_stack(cloudformation: Any, name: str) -> None:

@@ -78,7 +78,7 @@ def test_a_changed_template_updates_the_stack(local: LocalAws, tmp_path: Path, m
     template = tmp_path / "foundation.yaml"
     template.write_text(account.TEMPLATE.read_text() + "\n  Extra:\n    Value: added\n")
     monkeypatch.setattr(account, "TEMPLATE", template)
-    account.deploy_foundation(local)
+    account.deploy_foundation(local.client, local.names)
     stack = local.client("cloudformation").describe_stacks(StackName="kennel-dogs")["Stacks"][0]
     assert {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}["Extra"] == "added"
     assert stack["StackStatus"] == "UPDATE_COMPLETE"
