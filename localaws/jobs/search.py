@@ -73,6 +73,7 @@ class Search:
         self._lock = threading.Lock()
         maximize = config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
         self._study = optuna.create_study(
+            study_name="trials",  # Hyperband deals out its brackets by it
             direction="maximize" if maximize else "minimize",
             sampler=_sampler(config, parallel),
             pruner=_pruner(config),

@@ -38,6 +38,8 @@ async def invoke_endpoint(cloud: Cloud, request: Request) -> Response:
     status = 500
     try:
         status, headers, body = await _post(instance, request)
+    except aiohttp.ClientConnectorError:  # it has just ended, so it has not heard of the request
+        raise _starting_again(endpoint) from None
     except TimeoutError:
         message = (
             "Your invocation timed out while waiting for a response from container primary. Review the latency "
@@ -86,8 +88,12 @@ def _lease(cloud: Cloud, endpoint: str, variant: str | None) -> tuple[str, Insta
     except NoVariantError:
         raise AwsError("ValidationError", f"Variant {variant} of endpoint {endpoint} not found.") from None
     except NotReadyError:
-        message = f"The instances of the endpoint {endpoint} are starting again; its log says why."
-        raise AwsError("ServiceUnavailable", message, 503) from None
+        raise _starting_again(endpoint) from None
+
+
+def _starting_again(endpoint: str) -> AwsError:
+    message = f"The instances of the endpoint {endpoint} are starting again; its log says why."
+    return AwsError("ServiceUnavailable", message, 503)
 
 
 async def _post(instance: Instance, request: Request) -> tuple[int, Mapping[str, str], bytes]:

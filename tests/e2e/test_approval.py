@@ -47,7 +47,7 @@ def test_a_person_sees_the_comparison_and_a_rejected_model_is_marked_so(
 
     # Airflow 3.3 fails a task that is answered within the scheduler loop that parked it
     answer = {"chosen_options": ["Reject"], "params_input": {}}
-    time.sleep(3)
+    time.sleep(10)
     assert api.patch(f"{RUN}/taskInstances/ask/-1/hitlDetails", json=answer).is_success
     assert eventually(lambda: (state := api.get(RUN).json()["state"]) in ("success", "failed") and state) == "success"
     assert states(api)["promote"] == "skipped"

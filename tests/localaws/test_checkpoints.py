@@ -29,12 +29,12 @@ def bench(local_aws: LocalAws) -> Workbench:
 
 
 def spot(bench: Workbench, **changes: Any) -> dict[str, Any]:
-    """A request for a managed Spot training whose instances are taken back after three seconds."""
+    """A request for a managed Spot training whose instances are taken back after eight seconds."""
     return bench.training_request(
         bench.source(TWICE),
         EnableManagedSpotTraining=True,
         StoppingCondition={"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120},
-        Environment={"LOCALAWS_INTERRUPT_AFTER": "3"},
+        Environment={"LOCALAWS_INTERRUPT_AFTER": "8"},
         **changes,
     )
 
@@ -69,7 +69,7 @@ def test_spot_training_goes_on_from_its_checkpoint_after_an_interruption(bench: 
     ]
     assert bench.unpacked(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"count": "2"}
     assert bench.lines(GROUP, name) == ["start 1 loss=0.5", "start 2 loss=0.5"]
-    assert job["TrainingTimeInSeconds"] >= 3
+    assert job["TrainingTimeInSeconds"] >= 8
     assert 1 <= job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"]
 
 
@@ -84,8 +84,8 @@ def test_interrupted_training_without_checkpoints_starts_anew(bench: Workbench) 
 
 def test_job_ends_when_there_are_no_spot_instances_in_time(bench: Workbench) -> None:
     request = spot(bench) | {
-        "Environment": {"LOCALAWS_INTERRUPT_AFTER": "3", "LOCALAWS_INTERRUPT_FOR": "600"},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 5, "MaxWaitTimeInSeconds": 6},
+        "Environment": {"LOCALAWS_INTERRUPT_AFTER": "8", "LOCALAWS_INTERRUPT_FOR": "600"},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 10, "MaxWaitTimeInSeconds": 12},
     }
     bench.sagemaker.create_training_job(**request)
     job = bench.finished("TrainingJob", request["TrainingJobName"])

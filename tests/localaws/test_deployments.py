@@ -61,8 +61,8 @@ def test_a_canary_gets_its_share_before_the_rest_follows(fast: Hosting) -> None:
 
     fast.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=new, DeploymentConfig=config)
     pending = baking(fast, name)
-    answers = {fast.invoke(name)["name"] for _ in range(40)}
     status = fast.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
+    answers = {fast.invoke(name)["name"] for _ in range(40)}
     description = fast.at_rest(name)
     afterwards = {fast.invoke(name)["name"] for _ in range(10)}
     fast.delete(name)

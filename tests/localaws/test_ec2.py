@@ -204,7 +204,7 @@ def test_a_failing_command_has_its_exit_code(machines: Machines, instance: str) 
 
 
 def test_a_command_that_takes_too_long_is_stopped(machines: Machines, instance: str) -> None:
-    done = machines.run(instance, "echo $$", "sleep 600 & sleep 600", Parameters={"executionTimeout": ["1"]})
+    done = machines.run(instance, "echo $$", "sleep 600 & sleep 600", Parameters={"executionTimeout": ["5"]})
     assert (done["Status"], done["StatusDetails"], done["ResponseCode"]) == ("TimedOut", "ExecutionTimedOut", 137)
     assert_gone(int(done["StandardOutputContent"]))
 

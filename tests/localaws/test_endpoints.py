@@ -255,7 +255,7 @@ def test_update_to_a_broken_model_leaves_the_old_one_in_service(hosting: Hosting
     old = hosting.config(hosting.model(named("old")))
     name = hosting.endpoint(old)
     processes = hosting.processes()
-    broken = hosting.config(hosting.model("raise ImportError('broken on purpose')"))
+    broken = hosting.config(hosting.model("import time\ntime.sleep(2)\nraise ImportError('broken on purpose')"))
 
     hosting.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=broken)
     updating = hosting.sagemaker.describe_endpoint(EndpointName=name)
@@ -351,7 +351,7 @@ def test_refuses_more_instances_than_a_machine_holds(hosting: Hosting) -> None:
 
 
 def test_refuses_a_change_while_another_is_under_way(hosting: Hosting) -> None:
-    slow = hosting.config(hosting.model("import time\ntime.sleep(2)\n" + named("slow")))
+    slow = hosting.config(hosting.model("import time\ntime.sleep(5)\n" + named("slow")))
     name = unique("endpoint")
     hosting.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=slow)
 

@@ -385,7 +385,7 @@ def test_image_that_is_not_pytorchs_fails_the_job(bench: Workbench) -> None:
 
 def test_script_over_its_time_is_stopped_and_keeps_its_model(bench: Workbench) -> None:
     script = "open('/opt/ml/model/half', 'w').write('trained'); import time; time.sleep(600)"
-    job = bench.train(script, StoppingCondition={"MaxRuntimeInSeconds": 3})
+    job = bench.train(script, StoppingCondition={"MaxRuntimeInSeconds": 8})
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert bench.unpacked(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"half": "trained"}
 

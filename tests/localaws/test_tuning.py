@@ -177,14 +177,14 @@ def test_hyperband_gives_its_time_to_the_promising(bench: Workbench) -> None:
         "Strategy": "Hyperband",
         "StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}},
         "RandomSeed": 1,
-        "ResourceLimits": {"MaxNumberOfTrainingJobs": 8, "MaxParallelTrainingJobs": 2},
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 16, "MaxParallelTrainingJobs": 2},
     }
     job = tune(bench, bench.tuning_request(script, config))
     assert job["HyperParameterTuningJobStatus"] == "Completed"
     counters = job["TrainingJobStatusCounters"]
     assert counters["Completed"] >= 1
     assert counters["Stopped"] >= 1
-    assert counters["Completed"] + counters["Stopped"] == 8
+    assert counters["Completed"] + counters["Stopped"] == 16
     assert value(job["BestTrainingJob"]) == min(value(trial) for trial in trials(bench, job))
 
 

@@ -140,7 +140,7 @@ def test_clearing_running_tasks_ends_with_one_live_job_each(machine: Machine, sc
 def test_a_run_that_times_out_stops_the_jobs_of_its_deferred_tasks(machine: Machine, script: None) -> None:
     run = Sleepers(machine, "sleepers_with_a_short_run")
     run.deferred()
-    eventually(lambda: set(run.states().values()) == {"skipped"}, 60, machine.logs)
+    eventually(lambda: set(run.states().values()) == {"skipped"}, 120, machine.logs)
     run.stopped()
 
 

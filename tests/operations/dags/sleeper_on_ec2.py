@@ -28,4 +28,4 @@ def sleeper(dag_id: str, run: timedelta | None = None) -> DAG:
 
 
 patient = sleeper("sleeper_on_ec2")
-short = sleeper("sleeper_on_ec2_with_a_short_run", run=timedelta(seconds=15))
+short = sleeper("sleeper_on_ec2_with_a_short_run", run=timedelta(seconds=40))

@@ -78,5 +78,5 @@ def sleepers(dag_id: str, task: timedelta | None = None, run: timedelta | None =
 
 
 patient = sleepers("sleepers")
-short_task = sleepers("sleepers_with_a_short_task", task=timedelta(seconds=8))
-short_run = sleepers("sleepers_with_a_short_run", run=timedelta(seconds=15))
+short_task = sleepers("sleepers_with_a_short_task", task=timedelta(seconds=20))
+short_run = sleepers("sleepers_with_a_short_run", run=timedelta(seconds=40))

@@ -105,7 +105,7 @@ def test_a_slow_endpoint_times_out_and_its_late_answer_is_no_one_elses(serve: Se
     runtime = Runtime(server.url)
     invoke(runtime)
     with pytest.raises(TimedOutError):
-        invoke(runtime, seconds=0.2)
+        invoke(runtime, seconds=1)
     assert invoke(runtime) == "answer 3"
     released.set()
 

@@ -347,10 +347,10 @@ def test_refuses_half_a_photo(serve: Serve, reply: Reply, headers: dict[str, str
 
 
 def drip(request: http.server.BaseHTTPRequestHandler, first: bytes) -> None:
-    """A byte every 20 ms, for 4 s: each alone is well within any timeout."""
+    """A byte every 20 ms, for 10 s: each alone is well within any timeout."""
     request.wfile.write(first)
     try:
-        for _ in range(200):
+        for _ in range(500):
             request.wfile.write(b"x")
             time.sleep(0.02)
     except OSError:
@@ -368,7 +368,7 @@ def test_gives_up_on_a_server_that_drips(serve: Serve, first: bytes, tls: bool) 
     started = time.monotonic()
     with pytest.raises(TimedOutError):
         fetch(server.url, frozenset({server.authority}), seconds=0.3)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -397,7 +397,7 @@ def test_gives_up_on_a_name_server_that_says_nothing(monkeypatch: pytest.MonkeyP
     with pytest.raises(TimedOutError):
         fetch("https://slow.example/", NOBODY, seconds=0.2)
     released.set()
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 4
 
 
 def test_a_host_that_does_not_resolve_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,9 +86,16 @@ def test_what_a_process_leaves_behind_goes_with_it(workspace: Workspace) -> None
     left = int(process.output.readline())
     assert process.wait() == 0
     deadline = time.monotonic() + 5
-    while psutil.pid_exists(left) and psutil.Process(left).status() != psutil.STATUS_ZOMBIE:
+    while alive(left):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_wait_returns_nothing_while_it_runs(workspace: Workspace) -> None:

@@ -48,7 +48,10 @@ def said(log: Path) -> str:
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ def test_a_pid_that_has_become_another_process_is_left_alone(family: tuple[Servi
 
 def test_a_service_deaf_to_signals_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "ORDERLY_SECONDS", 0.5)
-    monkeypatch.setattr(processes, "PROMPT_SECONDS", 0.5)
+    monkeypatch.setattr(processes, "PROMPT_SECONDS", 2.0)
     service = start(STUBBORN, tmp_path / "log")
     assert said(tmp_path / "log") == "ready"
     processes.stop(service)

@@ -80,9 +80,9 @@ def test_shrinking_takes_out_the_broken_then_the_idle(router: Router, instances:
 def test_draining_waits_for_the_last_answer(router: Router) -> None:
     _, instance = router.lease("pets", None)
     old = router.replace("pets", None)
+    began = time.monotonic()
     threading.Timer(0.2, router.release, [instance]).start()
 
-    began = time.monotonic()
     router.drain(old, 10)
 
     assert 0.15 < time.monotonic() - began < 5
