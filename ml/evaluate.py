@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -34,18 +34,19 @@ OUTPUT = BASE / "processing/output"
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 
 
-def plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
-    """tarfile's filter for data, without links, of which a model has none: they could lead out of the folder."""
-    if not (member.isreg() or member.isdir()):
-        raise tarfile.SpecialFileError(member)
-    return tarfile.data_filter(member, folder)
+def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A file or a folder of the archive. TarError for links, of which a model has none, and for what leads out."""
+    path = PurePosixPath(member.name)
+    if not (member.isreg() or member.isdir()) or path.is_absolute() or ".." in path.parts:
+        raise tarfile.TarError(f"{member.name} is no file or folder in it")
+    return member
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks model.tar.gz; nothing in it can land outside the folder. Raises JobError."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(folder, filter=plain)  # noqa: S202  # it is stricter than the one for data
+            tar.extractall(folder, map(plain, tar))  # noqa: S202
     except FileNotFoundError:
         raise JobError(f"{archive} is missing: the model input must be the training job's model.tar.gz") from None
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:

@@ -145,7 +145,7 @@ def test_a_training_stores_its_model_tells_its_log_and_ends_its_instance(
     assert living(local_aws, training) == []
     archive = tmp_path / "model.tar.gz"
     local_aws.client("s3").download_file(Names.of(pugs).bucket, training.model, str(archive))
-    shutil.unpack_archive(archive, tmp_path / "model", filter="data")
+    shutil.unpack_archive(archive, tmp_path / "model")
     made = {str(path.relative_to(tmp_path / "model")) for path in (tmp_path / "model").rglob("*") if path.is_file()}
     assert {"head.pth", "classes.json", "model.json", "backbone.pth", "code/inference.py"} <= made
     summary = json.loads((tmp_path / "model" / "model.json").read_text())

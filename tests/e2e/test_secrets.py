@@ -89,7 +89,7 @@ def unpacked(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
             if zipfile.is_zipfile(file):
                 zipfile.ZipFile(file).extractall(place / str(number))
             elif file.open("rb").read(2) == b"\x1f\x8b":
-                shutil.unpack_archive(file, place / str(number), "gztar", filter="data")
+                shutil.unpack_archive(file, place / str(number), "gztar")
     return place
 
 
