@@ -111,6 +111,13 @@ def licence(name: str, version: str) -> str | None:
     return NAMES.get(said, said) or "unknown"
 
 
+def listed() -> dict[tuple[str, str], str]:
+    """The licence that the page gives each package and version; empty where it is not known."""
+    rows = PAGE.read_text().rpartition("| package | version | licence |")[2].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return {(name, version): licence for name, version, licence in cells}
+
+
 def exception(name: str) -> tuple[str, str] | None:
     """The licence that a package is known to have, and why it may be here."""
     beginning = f"{name.partition('-')[0]}-"
@@ -145,7 +152,11 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def main() -> int:
     """Write the page; 1 when a licence may not be here, each with its package on a line of its own."""
-    found = packages()
+    known = listed()  # of what is for other Pythons than this one
+    found = [
+        package._replace(licence=package.licence or known.get((package.name, package.version)) or None)
+        for package in packages()
+    ]
     PAGE.write_text(page(found))
     problems = [f"{package.name} {package.version}: {package.licence}" for package in found if refused(package)]
     print("\n".join(problems) or f"{len(found)} packages, each under a licence that may be here")

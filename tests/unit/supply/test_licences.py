@@ -19,20 +19,13 @@ LOCKED = {
 }
 
 
-def listed() -> dict[tuple[str, str], str]:
-    """The licence that the page gives each package and version."""
-    rows = licences.PAGE.read_text().rpartition("| package | version | licence |")[2].splitlines()[2:]
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    return {(name, version): licence for name, version, licence in cells}
-
-
 def test_lists_every_locked_package() -> None:
-    assert listed().keys() == LOCKED
+    assert licences.listed().keys() == LOCKED
 
 
 def test_gives_what_is_installed_its_licence() -> None:
     installed = {package[:2]: package.licence for package in licences.packages() if package.licence}
-    assert {package: licence for package, licence in listed().items() if package in installed} == installed
+    assert {package: licence for package, licence in licences.listed().items() if package in installed} == installed
 
 
 def test_knows_the_licence_of_everything_that_this_system_needs() -> None:
@@ -44,12 +37,12 @@ def test_knows_the_licence_of_everything_that_this_system_needs() -> None:
         if not required.marker or required.marker.evaluate()
     ]
     assert len(needed) > 300
-    pages = listed()
+    pages = licences.listed()
     assert not [str(required) for required in needed if not pages[required.name, str(required.specifier)[2:]]]
 
 
 def test_allows_every_licence_in_it() -> None:
-    found = [Package(*package, licence or None) for package, licence in listed().items()]
+    found = [Package(*package, licence or None) for package, licence in licences.listed().items()]
     assert not [package for package in found if licences.refused(package)]
 
 
@@ -75,4 +68,4 @@ def test_each_exception_is_needed_and_has_its_reason() -> None:
     for name, (licence, reason) in licences.EXCEPTIONS.items():
         assert any(locked.startswith(name) if name.endswith("-") else locked == name for locked in names), name
         assert licence and len(reason.split()) > 2
-    assert not re.search(r"\bGPL", " ".join(listed().values()))
+    assert not re.search(r"\bGPL", " ".join(licences.listed().values()))
