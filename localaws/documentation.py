@@ -73,9 +73,9 @@ lets everybody call lambda:InvokeFunctionUrl.
   `SageMaker.PythonSDK.Modules.Session.DefaultS3Bucket` in the file of `SAGEMAKER_USER_CONFIG_OVERRIDE`.
 - **Containers** are those of the PyTorch deep learning images, on the Python that runs the server: script mode with
   `SM_CHANNEL_*`, `SM_MODEL_DIR` and the rest for training, `model_fn`, `input_fn`, `predict_fn` and `output_fn` for
-  serving. Each sees its own `/opt/ml` and has its role's keys and no others. (Where neither `unshare` nor `bwrap` may
-  make a mount namespace there is no `/opt/ml`: scripts must then go by the `SM_*` variables.) Any other image ends a
-  job as Failed.
+  serving. Of links in a tar.gz only those that lead down are unpacked. Each sees its own `/opt/ml` and has its role's
+  keys and no others. (Where neither `unshare` nor `bwrap` may make a mount namespace there is no `/opt/ml`: scripts
+  must then go by the `SM_*` variables.) Any other image ends a job as Failed.
 - **Managed Spot training** is interrupted once, so many seconds after it began, when the job's Environment has
   `LOCALAWS_INTERRUPT_AFTER`, and goes on after another `LOCALAWS_INTERRUPT_FOR` seconds (0).
 

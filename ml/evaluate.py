@@ -39,6 +39,7 @@ def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     path = PurePosixPath(member.name)
     if not (member.isreg() or member.isdir()) or path.is_absolute() or ".." in path.parts:
         raise tarfile.TarError(f"{member.name} is no file or folder in it")
+    member.mode = member.mode & 0o755 | (0o700 if member.isdir() else 0o600)
     return member
 
 
@@ -46,10 +47,11 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpacks model.tar.gz; nothing in it can land outside the folder. Raises JobError."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
             tar.extractall(folder, map(plain, tar))  # noqa: S202
     except FileNotFoundError:
         raise JobError(f"{archive} is missing: the model input must be the training job's model.tar.gz") from None
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
         raise JobError(f"{archive} cannot be unpacked, train again: {error}") from error
     if not (folder / "code/inference.py").is_file():
         raise JobError(f"{archive} has no code/inference.py: it is a trial's; evaluate what the final training wrote")

@@ -1,6 +1,7 @@
 """Writes docs/licences.md, the licence of each locked package: `make licences`, or `python -m supply.licences`.
 
-Read from what is installed, and held against what may be among it: Kennel is passed on under Apache-2.0.
+Read from what is installed (of what only another Python needs, from the page as it is), and held against what may be
+among it: Kennel is passed on under Apache-2.0.
 """
 
 import importlib.metadata
@@ -75,7 +76,7 @@ its reason below.
 
 
 class Package(NamedTuple):
-    """One in the lock file. `licence`: None when it is not installed, being for other systems."""
+    """One in the lock file. `licence`: None when it is not known, the package being for other systems."""
 
     name: str
     version: str
@@ -152,7 +153,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def main() -> int:
     """Write the page; 1 when a licence may not be here, each with its package on a line of its own."""
-    known = listed()  # of what is for other Pythons than this one
+    known = listed() if PAGE.exists() else {}  # of what is for other Pythons than this one
     found = [
         package._replace(licence=package.licence or known.get((package.name, package.version)) or None)
         for package in packages()

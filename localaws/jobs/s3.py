@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -203,30 +204,25 @@ def unpack_tar(archive: Path, target: Path) -> None:
     """A tar or tar.gz into a directory, nothing outside it. TransferError when it is none, or tries to leave."""
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(target, (_staying(member, target) for member in tar))  # noqa: S202
-    except (tarfile.TarError, OSError, EOFError) as error:
+            # All before any: for a link that cannot be made, tarfile unpacks whichever member it names.
+            members = [_staying(member) for member in tar]
+            tar.extractall(target, members)  # noqa: S202
+    except (tarfile.TarError, zlib.error, OSError, EOFError, KeyError, ValueError, OverflowError) as error:
         raise TransferError(f"not a tar.gz archive that can be unpacked: {error}") from error
 
 
-def _staying(member: tarfile.TarInfo, target: Path) -> tarfile.TarInfo:
+def _staying(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """A file, a directory, or a link down from where it is, as this user's; TarError for anything else.
 
-    Nothing is written through a link. (Python has a filter for this since 3.11.4, which links could lead out up to
-    3.11.12.)
+    Where no name and no link has a way up, none leads out, whatever is unpacked through which. (Python has a filter for
+    this since 3.11.4, which links could lead out up to 3.11.12.)
     """
     member.name = member.name.lstrip("/")
     name, link = PurePosixPath(member.name), PurePosixPath(member.linkname)
-    followed = [name, *name.parents]
-    if member.islnk():
-        followed += [link, *link.parents]
-    elif not (member.isreg() or member.isdir() or member.issym()):
+    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         raise tarfile.TarError(f"{name} is neither a file nor a directory nor a link")
-    if (
-        link.is_absolute()
-        or ".." in (*name.parts, *link.parts)
-        or any(Path(target, way).is_symlink() for way in followed)
-    ):
-        raise tarfile.TarError(f"{name} leads out of its directory")
+    if link.is_absolute() or ".." in (*name.parts, *link.parts):
+        raise tarfile.TarError(f"{name} leads up, perhaps out of its directory")
     member.mode = member.mode & 0o755 | (0o700 if member.isdir() else 0o600)
     member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
     return member

@@ -35,10 +35,11 @@ async def invoke_endpoint(cloud: Cloud, request: Request) -> Response:
     endpoint = request["EndpointName"]
     variant, instance = _lease(cloud, endpoint, request.get("TargetVariant"))
     sent = time.perf_counter()
-    status = 500
+    status: int | None = 500
     try:
         status, headers, body = await _post(instance, request)
-    except aiohttp.ClientConnectorError:  # it has just ended, so it has not heard of the request
+    except aiohttp.ClientConnectorError:  # it has just ended, and so has not heard of the request
+        status = None
         raise _starting_again(endpoint) from None
     except TimeoutError:
         message = (
@@ -51,7 +52,8 @@ async def invoke_endpoint(cloud: Cloud, request: Request) -> Response:
     finally:
         router.release(instance)
         answered = time.perf_counter()
-        recorder.record(endpoint, variant, status, answered - sent, sent - began)
+        if status is not None:
+            recorder.record(endpoint, variant, status, answered - sent, sent - began)
     if status >= 400:
         raise _model_error(cloud, endpoint, variant, status, body.decode(errors="replace"))
     capturer.add(endpoint, instance.variant, request, body, headers)

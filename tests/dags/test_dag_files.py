@@ -60,7 +60,8 @@ def test_every_task_is_documented_retried_bounded_and_announced(file: Path, home
     for name, task in tasks.items():
         assert len(task["doc"]) > 20, name
         assert task["retries"] >= 1 and task["backoff"] and task["policy"], name
-        assert task["timeout"] and task["timeout"] <= timedelta(hours=2).total_seconds(), name
+        longest = timedelta(hours=2 if name == "delete_resources" else 1)  # it waits for an endpoint that is updating
+        assert task["timeout"] and task["timeout"] <= longest.total_seconds(), name
         assert task["announced"], name
 
 

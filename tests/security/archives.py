@@ -68,6 +68,13 @@ def tars(outside: Path) -> dict[str, bytes]:
             "absolute hard link to a file outside": [hardlink("file", str(secret))],
             "hard link through a link": [symlink("link", ".."), hardlink("file", "link/secret")],
             "links beyond the longest path": beyond_a_path(),
+            "a link that cannot be made, to a later one": [
+                ("d", tarfile.DIRTYPE, ""),
+                symlink("d", "x" + "/." * 3000),
+                hardlink("h", "d"),
+                symlink("x", str(secret)),
+            ],
+            "hard link to nothing": [hardlink("h", "nothing")],
             "device": [("device", tarfile.CHRTYPE, "")],
             "block device": [("device", tarfile.BLKTYPE, "")],
             "fifo": [("fifo", tarfile.FIFOTYPE, "")],

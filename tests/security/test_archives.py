@@ -18,7 +18,7 @@ from localaws.jobs.s3 import TransferError, unpack_tar
 from tests.conftest import LocalAws
 from tests.localaws.hosting import unique
 from tests.localaws.test_function import TRUST, invoke
-from tests.security.archives import tars, zipped, zips
+from tests.security.archives import file, hardlink, symlink, tarred, tars, zipped, zips
 
 Unpack = Callable[[Path, Path], None]
 REFUSALS = (TransferError, JobError, KennelError)
@@ -39,13 +39,15 @@ def fetched(archive: Path, target: Path) -> None:
 def inside(tmp_path: Path) -> Iterator[Path]:
     """A directory to unpack in; afterwards all around it is as it was, and nothing in it leads out or is no file."""
     (tmp_path / "secret").write_text("secret")
+    (tmp_path / "secret").chmod(0o600)
     folder = tmp_path / "inside"
     folder.mkdir()
     yield folder
     around = sorted(path.name for path in tmp_path.iterdir())
     assert [name for name in around if not name.startswith("archive")] == ["inside", "secret"]
     assert (tmp_path / "secret").read_text() == "secret"
-    assert (tmp_path / "secret").stat().st_nlink == 1
+    found = (tmp_path / "secret").stat()
+    assert (found.st_nlink, found.st_mode & 0o7777) == (1, 0o600)
     for path in folder.iterdir():
         assert path.resolve().is_relative_to(folder)
         assert path.is_file() or path.is_dir() or path.is_symlink()
@@ -67,6 +69,15 @@ def test_a_hostile_tar_is_refused(tmp_path: Path, inside: Path, unpacker: str, n
     archive.write_bytes(tars(tmp_path)[name])
     with contextlib.nullcontext() if (name, unpacker) in HARMLESS else pytest.raises(REFUSALS):
         UNPACKERS[unpacker](archive, inside)
+
+
+def test_the_local_aws_unpacks_links_that_lead_down(tmp_path: Path, inside: Path) -> None:
+    archive = tmp_path / "archive.tar.gz"
+    link = symlink("latest", "code/train.py")
+    archive.write_bytes(tarred([file("code/train.py"), link, hardlink("copy", "code/train.py"), link]))
+    unpack_tar(archive, inside)
+    assert (inside / "latest").read_text() == (inside / "copy").read_text() == "hostile"
+    assert (inside / "latest").is_symlink()
 
 
 @pytest.mark.parametrize("name", zips(Path()))

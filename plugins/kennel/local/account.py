@@ -53,9 +53,11 @@ def deploy_foundation(client: Callable[[str], Any], names: Names) -> None:
 
 
 def default_vpc(ec2: Any) -> str:
-    """The id of the account's default VPC."""
-    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    return str(vpc["VpcId"])
+    """The id of the account's default VPC. Raises RunFailedError when it has none."""
+    found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    if not found:
+        raise RunFailedError('The account has no default VPC: make one with "aws ec2 create-default-vpc".')
+    return str(found[0]["VpcId"])
 
 
 def _wait_for_stack(cloudformation: Any, name: str) -> None:
