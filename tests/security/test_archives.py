@@ -1,4 +1,4 @@
-"""Nothing that unpacks an archive follows a link in it, writes outside its directory, or makes anything but files."""
+"""Whatever unpacks an archive touches nothing outside its directory, and makes only files, folders and links within."""
 
 import contextlib
 import io

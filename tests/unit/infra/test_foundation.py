@@ -38,7 +38,7 @@ def test_cfn_lint_finds_nothing_in_it_but_what_is_wrong_with_a_worse_one(tmp_pat
     assert set(found) == {f"E3030 {worse}"}
 
 
-def test_keeps_cfn_lint_quiet_nowhere(template: Template) -> None:
+def test_keeps_cfn_lint_quiet_nowhere() -> None:
     assert "cfn-lint" not in TEMPLATE.read_text() and not list(ROOT.glob(".cfnlintrc*"))
 
 

@@ -16,6 +16,7 @@ import pytest
 from localaws.jobs import workspace as workspaces
 from localaws.jobs.process import Process
 from localaws.jobs.workspace import Workspace
+from tests.processes import alive
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 LISTENER = "trap 'echo had TERM; exit 7' TERM; echo up; while :; do sleep 0.05; done"
@@ -89,13 +90,6 @@ def test_what_a_process_leaves_behind_goes_with_it(workspace: Workspace) -> None
     while alive(left):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_wait_returns_nothing_while_it_runs(workspace: Workspace) -> None:

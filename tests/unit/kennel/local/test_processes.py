@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from kennel.local import processes
 from kennel.local.state import Service
+from tests.processes import alive
 
 # Starts a child in its own session and one in a session apart, tells their numbers, and waits.
 FAMILY = """
@@ -45,13 +45,6 @@ def said(log: Path) -> str:
             return log.read_text().splitlines()[0]
         time.sleep(0.02)
     raise AssertionError("nothing was printed")
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture
